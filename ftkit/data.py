@@ -1,0 +1,430 @@
+"""Rows, data sets and splits; reading and writing them as JSON Lines.
+
+A row keeps the file and line it came from, so that every later complaint can name them. Standard library only.
+"""
+
+import hashlib
+import json
+import os
+import random
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ftkit.errors import DataError
+from ftkit.split import assign
+
+LONGEST_LINE = 4 * 1024 * 1024
+"""Bytes. A longer line is refused: it is a file without line breaks far more often than a training example."""
+
+SHOWN_PROBLEMS = 10
+"""How many faults of one file an error lists before it only counts the rest."""
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True)
+class Chat:
+    """One conversation that ends with the answer to learn, in the OpenAI chat format."""
+
+    messages: tuple[dict, ...]
+    """``{"role": …, "content": …}``, the last one from the assistant."""
+    where: str = field(default="", compare=False)
+    """``file:line`` the row was read from."""
+
+    @property
+    def prompt(self) -> list[dict]:
+        """Every message before the answer."""
+        return [dict(message) for message in self.messages[:-1]]
+
+    @property
+    def answer(self) -> str:
+        """What the assistant should say."""
+        return self.messages[-1]["content"]
+
+    @property
+    def text(self) -> str:
+        """What the user says: the part that near-duplicates are judged by."""
+        return "\n".join(message["content"] for message in self.messages if message["role"] == "user")
+
+    def to_dict(self) -> dict:
+        return {"messages": [dict(message) for message in self.messages]}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two texts that belong together, such as a question and the passage that answers it."""
+
+    anchor: str
+    positive: str
+    group: str | None = None
+    """Rows of one group (a document, an intent) never land in two parts of a split."""
+    where: str = field(default="", compare=False)
+
+    @property
+    def text(self) -> str:
+        return self.anchor
+
+    def to_dict(self) -> dict:
+        return {"anchor": self.anchor, "positive": self.positive} | ({"group": self.group} if self.group else {})
+
+
+@dataclass(frozen=True)
+class SearchSet:
+    """A search task: queries, a corpus, and which documents answer which query."""
+
+    corpus: dict[str, str]
+    """document id → text"""
+    queries: dict[str, str]
+    """query id → text"""
+    qrels: dict[str, dict[str, int]]
+    """query id → {document id: relevance, 1 or more}; "query relevances" in the words of TREC."""
+
+    @classmethod
+    def from_pairs(cls, pairs: "Iterable[Pair]") -> "SearchSet":
+        """Each distinct anchor is a query, each distinct positive a document.
+
+        >>> task = SearchSet.from_pairs([Pair("mean of x", "numpy.mean"), Pair("average of x", "numpy.mean")])
+        >>> len(task.queries), len(task.corpus), task.qrels
+        (2, 1, {'q0': {'d0': 1}, 'q1': {'d0': 1}})
+        """
+        documents: dict[str, str] = {}
+        queries: dict[str, str] = {}
+        qrels: dict[str, dict[str, int]] = {}
+        for pair in pairs:
+            query = queries.setdefault(pair.anchor, f"q{len(queries)}")
+            document = documents.setdefault(pair.positive, f"d{len(documents)}")
+            qrels.setdefault(query, {})[document] = 1
+        return cls({i: text for text, i in documents.items()}, {i: text for text, i in queries.items()}, qrels)
+
+    def to_dict(self) -> dict:
+        return {"corpus": self.corpus, "queries": self.queries, "qrels": self.qrels}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the canonical JSON of the whole task."""
+        return _sha256([self.to_dict()])
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+
+Row = Chat | Pair
+
+
+@dataclass(frozen=True)
+class Dataset(Sequence):
+    """Rows of one kind, in order. Slicing gives a Dataset, an index gives a row."""
+
+    rows: tuple[Row, ...]
+    name: str = "data"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __getitem__(self, index):
+        return Dataset(self.rows[index], self.name) if isinstance(index, slice) else self.rows[index]
+
+    def __repr__(self) -> str:
+        kind = type(self.rows[0]).__name__ if self.rows else "empty"
+        return f"Dataset({self.name}: {len(self):,} rows of {kind})"
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the canonical JSON of every row: equal data, equal fingerprint, wherever the file lies."""
+        return _sha256(row.to_dict() for row in self.rows)
+
+    def sample(self, n: int, seed: int = 0) -> "Dataset":
+        """``n`` rows (all, if there are fewer) drawn without replacement, in file order."""
+        kept = sorted(random.Random(seed).sample(range(len(self)), min(n, len(self))))
+        return Dataset(tuple(self.rows[i] for i in kept), self.name)
+
+    def split(
+        self,
+        seed: int = 0,
+        sizes: tuple[float, float, float] = (0.8, 0.1, 0.1),
+        stratify: str | Callable[[Row], Hashable] | None = None,
+        groups: Callable[[Row], Hashable] | None = None,
+    ) -> "Split":
+        """Train, validation and test rows. Same seed and rows, same split, on every machine.
+
+        Near-duplicates and rows of one group stay together, so the parts may miss ``sizes`` by a little.
+
+        Args:
+            sizes: shares of train, validation and test; they sum to 1.
+            stratify: the label whose balance the parts keep: a function of the row, or the name of a field where
+                the answers are JSON objects. Without it, short answers that repeat are taken as labels.
+            groups: a function of the row; default: the row's own ``group``, where it has one.
+
+        Raises:
+            DataError: sizes that do not sum to 1, no rows, or too few for three parts.
+        """
+        if len(sizes) != 3 or min(sizes) < 0 or abs(sum(sizes) - 1) > 1e-6:
+            raise DataError(f"split: sizes must be three shares that sum to 1; got {sizes}")
+        parts = assign(
+            [row.text for row in self.rows],
+            sizes,
+            seed,
+            labels=self._labels(stratify),
+            groups=[groups(row) if groups else getattr(row, "group", None) for row in self.rows],
+        )
+        for name, size, part in zip(("train", "validation", "test"), sizes, parts):
+            if size and not part:
+                raise DataError(
+                    f"{self.name}: {len(self)} rows are too few for a {name} part once near-duplicates stay "
+                    "together; add rows that differ, or pass other sizes="
+                )
+        return Split(
+            *(
+                Dataset(tuple(self.rows[i] for i in part), f"{self.name}/{name}")
+                for name, part in zip(("train", "val", "test"), parts)
+            )
+        )
+
+    def _labels(self, stratify) -> list[Hashable] | None:
+        if callable(stratify):
+            return [stratify(row) for row in self.rows]
+        if stratify is not None:
+            try:
+                return [json.dumps(json.loads(row.answer)[stratify]) for row in self.rows]
+            except (AttributeError, ValueError, KeyError, TypeError):
+                raise DataError(
+                    f"{self.name}: stratify={stratify!r} needs answers that are JSON objects with that field; "
+                    "pass a function of the row instead"
+                ) from None
+        answers = [row.answer for row in self.rows if isinstance(row, Chat)]
+        return answers if answers and len(set(answers)) <= max(2, len(answers) // 20) else None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Three parts of one data set. Recipes hand ``train`` and ``val`` to their engine; ``test`` stays sealed.
+
+    Only `ftkit.evaluate` should read ``test``, and only once the recipe is settled.
+    """
+
+    train: Dataset
+    val: Dataset
+    test: Dataset
+
+    def __repr__(self) -> str:
+        return f"Split(train {len(self.train):,} · val {len(self.val):,} · test {len(self.test):,} rows)"
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {"train": self.train.fingerprint, "val": self.val.fingerprint, "test": self.test.fingerprint}
+
+
+def read_chats(path: str | os.PathLike) -> Dataset:
+    """The conversations of a JSON Lines file in OpenAI's chat format, checked.
+
+    Raises:
+        DataError: with every fault found (the first ten spelled out), each as ``file:line: …``.
+    """
+    return _read(path, _chat)
+
+
+def read_pairs(path: str | os.PathLike) -> Dataset:
+    """The pairs of a JSON Lines file: ``{"anchor": …, "positive": …}`` and, optionally, ``"group"``.
+
+    Raises:
+        DataError: with every fault found, each as ``file:line: …``.
+    """
+    return _read(path, _pair)
+
+
+def read_search(folder: str | os.PathLike) -> SearchSet:
+    """A search task in BEIR's layout: ``corpus.jsonl``, ``queries.jsonl`` and ``qrels.tsv`` in one folder.
+
+    Corpus and query rows are ``{"_id": …, "text": …}`` (a ``"title"`` is put before the text); qrels are lines
+    ``query-id <tab> corpus-id <tab> score`` under a header line.
+
+    Raises:
+        DataError: a missing file, an id used twice, or a judgement about an unknown query or document.
+    """
+    folder = Path(folder)
+    corpus, queries = (_texts_by_id(folder / name) for name in ("corpus.jsonl", "queries.jsonl"))
+    qrels: dict[str, dict[str, int]] = {}
+    problems = []
+    path = folder / "qrels.tsv"
+    for number, line in _lines(path):
+        cells = line.split("\t")
+        if number == 1 and not cells[-1].strip().isdigit():
+            continue  # the header
+        if len(cells) != 3 or not cells[2].strip().isdigit():
+            problems.append(f"{path.name}:{number}: want query-id, corpus-id and a whole score, tab between; got {line!r}")
+            continue
+        query, document, score = (cell.strip() for cell in cells)
+        for kind, known, one in (("query", queries, query), ("document", corpus, document)):
+            if one not in known:
+                problems.append(f"{path.name}:{number}: judges {kind} {one!r}, which does not exist")
+        if int(score) > 0:
+            qrels.setdefault(query, {})[document] = int(score)
+    _raise_if(problems, path)
+    return SearchSet(corpus, queries, qrels)
+
+
+def write_jsonl(path: str | os.PathLike, rows: Iterable[Row | dict]) -> Path:
+    """The path, now holding one row a line (UTF-8, no byte order mark). Replaces the file whole or not at all."""
+    path = Path(path)
+    rows = (row if isinstance(row, dict) else row.to_dict() for row in rows)
+    return write_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def write_atomic(path: Path, text: str) -> Path:
+    """The path, now holding ``text``: written beside it, flushed to disk, then put in its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    return path
+
+
+def _sha256(rows: Iterable[dict]) -> str:
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(line number, text) of each line that is not blank; refuses encodings and lines that cannot be right."""
+    try:
+        file = open(path, "rb")
+    except OSError as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error))
+        raise DataError(f"{path}: {reason}; working in {Path.cwd()}") from None
+    fix = f"Path({path.name!r}).write_text(Path({path.name!r}).read_text(encoding={{!r}}), encoding='utf-8')"
+    with file:
+        number, any_text = 0, False
+        while line := file.readline(LONGEST_LINE + 1):
+            number += 1
+            if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                raise DataError(f"{path.name}:1: this is UTF-16, not UTF-8; convert it: {fix.format('utf-16')}")
+            if number == 1 and line.startswith(b"\xef\xbb\xbf"):
+                raise DataError(
+                    f"{path.name}:1: starts with a byte order mark, which the API refuses; save as plain UTF-8: "
+                    f"{fix.format('utf-8-sig')}"
+                )
+            if len(line) > LONGEST_LINE:
+                raise DataError(
+                    f"{path.name}:{number}: the line is longer than {LONGEST_LINE >> 20} MiB; JSON Lines wants one "
+                    "example a line: is this a JSON array, or a file without line breaks?"
+                )
+            if b"\x00" in line:
+                raise DataError(f"{path.name}:{number}: holds zero bytes; is this UTF-16, or not text at all? Want UTF-8")
+            try:
+                text = line.decode("utf-8").strip()
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{path.name}:{number}: byte {error.start + 1} of the line is not UTF-8 "
+                    f"(0x{line[error.start]:02x}); save the file as UTF-8"
+                ) from None
+            if text:
+                any_text = True
+                yield number, text
+        if not any_text:
+            raise DataError(f"{path.name}:1: the file is empty; want one JSON object a line")
+
+
+def _objects(path: Path, problems: list[str]) -> Iterator[tuple[str, dict]]:
+    """(``file:line``, object) of each good line; a sentence into ``problems`` for each bad one."""
+    for number, line in _lines(path):
+        where = f"{path.name}:{number}"
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+            problems.append(f"{where}: not JSON{column}: {getattr(error, 'msg', error)}; got {line[:60]!r}")
+            continue
+        if isinstance(value, dict):
+            yield where, value
+        else:
+            problems.append(f"{where}: want a JSON object {{…}}; got {type(value).__name__}")
+
+
+def _read(path: str | os.PathLike, parse: Callable[[dict, str], "Row | str"]) -> Dataset:
+    path = Path(path)
+    rows, problems = [], []
+    for where, value in _objects(path, problems):
+        row = parse(value, where)
+        problems.append(f"{where}: {row}") if isinstance(row, str) else rows.append(row)
+    _raise_if(problems, path)
+    return Dataset(tuple(rows), path.stem)
+
+
+def _raise_if(problems: list[str], path: Path) -> None:
+    if len(problems) > SHOWN_PROBLEMS:
+        more = f"{path.name}: and {len(problems) - SHOWN_PROBLEMS} more faults"
+        raise DataError(*problems[:SHOWN_PROBLEMS], more)
+    if problems:
+        raise DataError(*problems)
+
+
+def _chat(value: dict, where: str) -> "Chat | str":
+    """The row, or a sentence that says what is wrong with it."""
+    messages = value.get("messages")
+    if not isinstance(messages, list) or not messages:
+        return f'want "messages": a list of {{"role", "content"}}; got {_short(messages)}'
+    before = None
+    for i, message in enumerate(messages, start=1):
+        if not isinstance(message, dict):
+            return f"message {i} must be an object; got {_short(message)}"
+        role, content = message.get("role"), message.get("content")
+        if role not in ROLES:
+            return f"message {i} has role {role!r}; want one of {', '.join(ROLES)}"
+        calls = role == "assistant" and message.get("tool_calls")
+        if not isinstance(content, str) and not (content is None and calls):
+            return f"message {i} ({role}) must have text as content; got {_short(content)}"
+        if not calls and not content.strip():
+            return f"message {i} ({role}) is empty; write it, or drop the row"
+        if role in ("system", "developer") and i > 1:
+            return f"message {i} is from {role!r}; it may only come first"
+        if role == "assistant" and before in (None, "system", "developer"):
+            return f"message {i} is from 'assistant' before any 'user' has spoken"
+        if role in ("user", "assistant") and role == before:
+            return f"messages {i - 1} and {i} are both from {role!r}; join them, or add the turn between"
+        if role == "tool" and before not in ("assistant", "tool"):
+            return f"message {i} is from 'tool'; it must follow the assistant's call"
+        if message.get("weight", 1) not in (0, 1):
+            return f"message {i} has weight {message['weight']!r}; want 0 (do not learn) or 1"
+        before = role
+    if before != "assistant":
+        return f"the last message is from {before!r}; end each example with 'assistant'"
+    if not messages[-1].get("content"):
+        return "the last message has no text to learn; end each example with an answer"
+    return Chat(tuple(messages), where)
+
+
+def _pair(value: dict, where: str) -> "Pair | str":
+    for name in ("anchor", "positive"):
+        if not isinstance(value.get(name), str) or not value[name].strip():
+            return f'want a text in "{name}"; got {_short(value.get(name))}'
+    group = value.get("group")
+    return Pair(value["anchor"], value["positive"], None if group is None else str(group), where)
+
+
+def _texts_by_id(path: Path) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    problems: list[str] = []
+    for where, value in _objects(path, problems):
+        key, text = value.get("_id"), value.get("text")
+        if not isinstance(key, str) or not isinstance(text, str) or not text.strip():
+            problems.append(f'{where}: want texts in "_id" and "text"; got {_short(value)}')
+        elif key in texts:
+            problems.append(f"{where}: the id {key!r} is used twice")
+        else:
+            texts[key] = f"{value['title']} {text}" if value.get("title") else text
+    _raise_if(problems, path)
+    return texts
+
+
+def _short(value: object) -> str:
+    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "…"

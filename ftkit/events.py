@@ -1,0 +1,68 @@
+"""What a run says while it works. Engines emit events; screens, logs and tests listen."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+STATES = ("queued", "running", "succeeded", "cancelled", "failed")
+
+
+@dataclass(frozen=True)
+class Status:
+    """The run entered a state, one of `STATES`; ``message`` says why in words."""
+
+    state: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step is done. ``loss`` is the mean over scored tokens (LoRA) or over rows (Embed)."""
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float = 0.0
+    tokens: int = 0
+    """Tokens processed since the run began, padding not counted; 0 where the engine does not count them."""
+
+
+@dataclass(frozen=True)
+class Val:
+    """The validation loss, measured after ``step`` steps."""
+
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The model as of ``step`` is on disk, whole, at ``path`` (relative to the run folder)."""
+
+    step: int
+    path: str
+
+
+Event = Status | Step | Val | Saved
+Watcher = Callable[[Event], bool | None]
+"""Called with every event. A watcher that returns True asks the run to stop and keep what it has."""
+
+_KINDS = {kind.__name__.lower(): kind for kind in (Status, Step, Val, Saved)}
+
+
+def to_dict(event: Event) -> dict:
+    """The event as one flat, JSON-ready dictionary.
+
+    >>> to_dict(Val(step=20, loss=0.5))
+    {'event': 'val', 'step': 20, 'loss': 0.5}
+    """
+    return {"event": type(event).__name__.lower(), **asdict(event)}
+
+
+def from_dict(fields: dict) -> Event:
+    """The event that `to_dict` wrote; keys it does not know (such as a time stamp) are ignored.
+
+    >>> from_dict({"event": "val", "step": 20, "loss": 0.5, "time": 1.0})
+    Val(step=20, loss=0.5)
+    """
+    kind = _KINDS[fields["event"]]
+    return kind(**{name: fields[name] for name in kind.__dataclass_fields__ if name in fields})

@@ -1,0 +1,265 @@
+"""Recipe and Run: what you want, and the folder that holds what came of it.
+
+    runs/lora-001/
+      recipe.json     the recipe, field by field
+      data.json       fingerprint and size of train, val and test
+      events.jsonl    everything the run said, one event a line, each with its time
+      adapter/ …      what the engine saved
+"""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import ClassVar
+
+from ftkit import events
+from ftkit.data import Split, write_atomic
+from ftkit.errors import FtkitError, RecipeError, RunError
+from ftkit.events import Event, Status, Step, Val, Watcher
+
+
+class Run:
+    """One training run: its folder, its log, its model.
+
+    Made by ``recipe.train(split)``; reopened from disk with `Run.open`.
+    """
+
+    def __init__(self, folder: Path, recipe: "Recipe", history: list[Event], watchers: Sequence[Watcher] = ()):
+        self.folder = folder
+        self.recipe = recipe
+        self.history = history
+        """Every event so far, oldest first."""
+        self._watchers = list(watchers)
+        self._stop = threading.Event()
+        self._model = None
+
+    @classmethod
+    def create(cls, recipe: "Recipe", split: Split, folder: str | os.PathLike | None = None, watch=None) -> "Run":
+        """A new run in a new folder; ``runs/<kind>-NNN`` unless you name one.
+
+        Raises:
+            RunError: the folder exists already; nothing in it is touched.
+        """
+        if folder is None:
+            folder = _next_folder(Path("runs"), recipe.kind.lower())
+        else:
+            folder = Path(folder)
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                raise RunError(
+                    f"{folder}: this run folder exists already and is left as it is; open it with "
+                    f"Run.open({str(folder)!r}), or train into another folder="
+                ) from None
+        write_atomic(folder / "recipe.json", json.dumps({"kind": recipe.kind, **asdict(recipe)}, indent=2) + "\n")
+        sizes = {name: len(getattr(split, name)) for name in ("train", "val", "test")}
+        about = {"name": split.train.name, "rows": sizes, "sha256": split.fingerprints}
+        write_atomic(folder / "data.json", json.dumps(about, indent=2) + "\n")
+        watchers = [] if watch is None else [watch] if callable(watch) else list(watch)
+        return cls(folder, recipe, [], watchers)
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike) -> "Run":
+        """The run that lives in ``folder``; a half-written last line of its log, left by a crash, is ignored.
+
+        Raises:
+            RunError: no run there, or one that this version cannot read.
+        """
+        folder = Path(folder)
+        try:
+            recipe = Recipe.from_dict(json.loads((folder / "recipe.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise RunError(f"{folder}: no run here (recipe.json is missing); working in {Path.cwd()}") from None
+        except (ValueError, RecipeError) as error:
+            raise RunError(f"{folder / 'recipe.json'}: cannot be read: {error}") from None
+        history = []
+        log = folder / "events.jsonl"
+        for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
+            try:
+                history.append(events.from_dict(json.loads(line)))
+            except ValueError:
+                break
+        return cls(folder, recipe, history)
+
+    def __repr__(self) -> str:
+        steps = [event for event in self.history if isinstance(event, Step)]
+        last = f" · step {steps[-1].step} of {steps[-1].steps} · loss {steps[-1].loss:.3f}" if steps else ""
+        return f"Run({self.recipe.kind} · {self.status}{last})"
+
+    @property
+    def status(self) -> str:
+        """The last state the run entered: queued, running, succeeded, cancelled or failed."""
+        return next((event.state for event in reversed(self.history) if isinstance(event, Status)), "queued")
+
+    @property
+    def losses(self) -> list[float]:
+        """The training loss of every step."""
+        return [event.loss for event in self.history if isinstance(event, Step)]
+
+    @property
+    def val_losses(self) -> list[float]:
+        """Every validation loss measured, oldest first."""
+        return [event.loss for event in self.history if isinstance(event, Val)]
+
+    @property
+    def model(self):
+        """The trained model, loaded on first use.
+
+        Raises:
+            RunError: the run kept no model, because it failed or was stopped before its first step.
+        """
+        if self._model is None:
+            self._model = self.recipe.load(self.folder)
+        return self._model
+
+    def emit(self, event: Event) -> None:
+        """Log the event, then tell every watcher; one that returns True stops the run. For engines."""
+        self.history.append(event)
+        line = json.dumps({**events.to_dict(event), "time": round(time.time(), 3)})
+        with open(self.folder / "events.jsonl", "a", encoding="utf-8", newline="\n") as log:
+            log.write(line + "\n")
+        for watcher in self._watchers:
+            if watcher(event) is True:
+                self.cancel()
+
+    def cancel(self) -> None:
+        """Ask the engine to stop after the step it is in and keep what it has. Safe from any thread."""
+        self._stop.set()
+
+    @property
+    def stopping(self) -> bool:
+        """True once somebody asked to stop. Engines look after every step."""
+        return self._stop.is_set()
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Log how the work inside ends: succeeded, cancelled or failed.
+
+        The first Ctrl-C (Kernel → Interrupt) asks the engine to stop after its step and keep what it has; the
+        second one breaks off at once.
+        """
+        self.emit(Status("running"))
+        try:
+            with _on_interrupt(self.cancel):
+                yield
+        except KeyboardInterrupt:
+            self.emit(Status("cancelled", "interrupted"))
+            raise
+        except BaseException as error:
+            self.emit(Status("failed", f"{type(error).__name__}: {error}"))
+            raise
+        self.emit(Status("cancelled", "stopped on request; what was learnt so far is kept") if self.stopping else Status("succeeded"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What you want, as a small frozen value. Subclasses add their fields and three verbs.
+
+    ``dataclasses.replace(recipe, r=4)`` makes a variant; ``train`` never changes a recipe.
+    """
+
+    kinds: ClassVar[dict[str, type["Recipe"]]] = {}
+
+    def __init_subclass__(cls):
+        Recipe.kinds[cls.__name__] = cls
+
+    @property
+    def kind(self) -> str:
+        """The recipe's name, as recipe.json stores it."""
+        return type(self).__name__
+
+    @staticmethod
+    def from_dict(values: dict) -> "Recipe":
+        """The recipe that recipe.json describes."""
+        values = dict(values)
+        kind = Recipe.kinds.get(values.pop("kind", None))
+        if kind is None:
+            raise RecipeError(f"unknown recipe kind; want one of {', '.join(sorted(Recipe.kinds))}")
+        known = {field.name for field in fields(kind)}
+        missing = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING and f.name not in values]
+        if unknown := set(values) - known:
+            raise RecipeError(f"{kind.__name__} has no field {', '.join(sorted(unknown))}")
+        if missing:
+            raise RecipeError(f"{kind.__name__} lacks {', '.join(missing)}")
+        return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+    def train(self, split: Split, *, watch: Watcher | Sequence[Watcher] | None = None, folder=None) -> Run:
+        """A finished run. The engine gets ``split.train`` and ``split.val``, never ``split.test``.
+
+        Ctrl-C or Kernel → Interrupt ends the run after its current step with status "cancelled"; its folder keeps
+        the model as of that step.
+
+        Args:
+            watch: one watcher or several, called with every event; `ftkit.live()` draws.
+            folder: where the run lives; must not exist. Default: ``runs/<kind>-NNN``.
+
+        Raises:
+            RunError: the folder exists.
+            FtkitError: whatever the engine found wrong, before it spent time or money where it can tell.
+        """
+        self._check(split)
+        run = Run.create(self, split, folder, watch)
+        with run.recording():
+            self._train(split.train, split.val, run)
+        return run
+
+    def base_model(self):
+        """The model before any fine-tuning: what every result is compared with."""
+        raise NotImplementedError
+
+    def load(self, folder: Path):
+        """The model that a run of this recipe left in ``folder``."""
+        raise NotImplementedError
+
+    def _check(self, split: Split) -> None:
+        """Refuse what cannot work, before a folder is made."""
+        if not isinstance(split, Split):
+            raise FtkitError(f"{self.kind}.train wants a Split; got {type(split).__name__}: call .split(seed=0) first")
+
+    def _train(self, train, val, run: Run) -> None:
+        raise NotImplementedError
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise RecipeError with ``message`` unless ``condition`` holds. For ``__post_init__``."""
+    if not condition:
+        raise RecipeError(message)
+
+
+def _next_folder(parent: Path, stem: str) -> Path:
+    """A folder ``stem-NNN`` that did not exist a moment ago and now does; safe beside other processes."""
+    parent.mkdir(parents=True, exist_ok=True)
+    taken = [p.name.rpartition("-")[2] for p in parent.glob(f"{stem}-*")]
+    number = max((int(n) for n in taken if n.isdigit()), default=0) + 1
+    while True:
+        folder = parent / f"{stem}-{number:03d}"
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+@contextmanager
+def _on_interrupt(first) -> Iterator[None]:
+    """The first SIGINT calls ``first``; later ones do what they always did. Elsewhere than the main thread: nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def handle(signum, frame):
+        signal.signal(signal.SIGINT, before)
+        first()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
