@@ -1,0 +1,107 @@
+"""What a hosted training will cost, before anything is sent: tokens as a range, dollars from a dated price list."""
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from ftkit.data import Dataset
+
+MESSAGE_TOKENS = 4
+"""Billed for each message besides its content; with `EXAMPLE_TOKENS` it fitted recorded bills exactly."""
+
+EXAMPLE_TOKENS = 1
+"""Billed for each example besides its messages."""
+
+CHARACTERS_PER_TOKEN = 6
+"""The low end: no tokenizer in use packs prose in any language tighter than this, on average."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Tokens and dollars of one training, each from low to high.
+
+    >>> print(Estimate(1_500_000, 1_500_000, 4.5, 4.5, price="$3.00 per million tokens (as of 2026-11-01)"))
+    1,500,000 tokens · $4.50 · $3.00 per million tokens (as of 2026-11-01)
+    """
+
+    tokens_low: int
+    tokens_high: int
+    usd_low: float | None
+    """None where no price is known."""
+    usd_high: float | None
+    price: str
+    """The price with its date and source, in words."""
+    note: str = ""
+
+    def __str__(self) -> str:
+        tokens = _range(self.tokens_low, self.tokens_high, "{:,}")
+        usd = "price unknown" if self.usd_high is None else _range(self.usd_low, self.usd_high, "${:,.2f}")
+        return " · ".join(part for part in (f"{tokens} tokens", usd, self.price, self.note) if part)
+
+
+def estimate(
+    train: Dataset, epochs: int | str = "auto", model: str | None = None, usd_per_million: float | None = None
+) -> Estimate:
+    """The cost of training on ``train`` for ``epochs``, priced as ``model`` unless ``usd_per_million`` says otherwise.
+
+    The text alone gives the range: at least a token per six characters, at most one per UTF-8 byte. For prose the
+    truth lies near the low end, about four characters a token in English.
+    """
+    epochs = auto_epochs(len(train)) if epochs == "auto" else epochs
+    low = high = 0
+    for chat in train:
+        texts = [message.get("content") or "" for message in chat.messages]
+        frame = MESSAGE_TOKENS * len(texts) + EXAMPLE_TOKENS
+        low += frame + sum(math.ceil(len(text) / CHARACTERS_PER_TOKEN) for text in texts)
+        high += frame + sum(len(text.encode()) for text in texts)
+    return priced(low * epochs, high * epochs, model, usd_per_million)
+
+
+def priced(tokens_low: int, tokens_high: int, model: str | None, usd_per_million: float | None = None) -> Estimate:
+    """The estimate for a known number of tokens.
+
+    1,000 examples of 500 tokens, seen 3 times, are 1.5 M tokens:
+
+    >>> [priced(1000 * 500 * 3, 1000 * 500 * 3, m).usd_high for m in ("gpt-4o-mini-2024-07-18", "gpt-4o-2024-08-06")]
+    [4.5, 37.5]
+    """
+    note, table = "", prices()
+    if usd_per_million == 0:
+        return Estimate(tokens_low, tokens_high, 0.0, 0.0, "free")
+    if usd_per_million is not None:
+        price = f"${usd_per_million:,.2f} per million tokens, as you said"
+    elif model in table["training"]:
+        entry = table["training"][model]
+        usd_per_million = entry["usd_per_million_tokens"]
+        price = f"${usd_per_million:,.2f} per million tokens (as of {table['as_of']}, {table['source']})"
+        note = f"{model} shuts down on {entry['shutdown']}"
+    else:
+        return Estimate(tokens_low, tokens_high, None, None, f"no price for {model!r} in prices.json")
+    scale = usd_per_million / 1e6
+    return Estimate(tokens_low, tokens_high, tokens_low * scale, tokens_high * scale, price, note)
+
+
+def auto_epochs(examples: int) -> int:
+    """The number of epochs that "auto" stands for: small sets are seen often, large ones once.
+
+    >>> [auto_epochs(n) for n in (10, 50, 1_000, 20_000)]
+    [10, 3, 3, 1]
+    """
+    if examples * 3 < 100:
+        return min(25, 100 // examples)
+    if examples * 3 > 25_000:
+        return max(1, 25_000 // examples)
+    return 3
+
+
+@cache
+def prices() -> dict:
+    """prices.json, the dated price list."""
+    return json.loads(Path(__file__).with_name("prices.json").read_text(encoding="utf-8"))
+
+
+def _range(low: float, high: float, form: str) -> str:
+    low, high = form.format(low), form.format(high)
+    return low if low == high else f"{low}–{high}"

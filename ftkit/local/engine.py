@@ -1,0 +1,133 @@
+"""LoRA training on Hugging Face's Trainer: load, wrap, train, save.
+
+B is the batch, T the longest row in it.
+"""
+
+import math
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+
+from ftkit.data import Dataset
+from ftkit.errors import RecipeError
+from ftkit.events import Saved, Step, Val
+from ftkit.local import EMBEDDED, LoRA
+from ftkit.local.chat import IGNORE, encode
+from ftkit.local.model import load_base, replacing
+from ftkit.run import Run
+
+
+class Speaker(TrainerCallback):
+    """Turns what the Trainer reports into events, and a wish to stop into a stop after the current step."""
+
+    def __init__(self, run: Run):
+        self.run = run
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" in logs:
+            self.run.emit(
+                Step(
+                    step=state.global_step,
+                    steps=state.max_steps,
+                    loss=float(logs["loss"]),
+                    learning_rate=float(logs["learning_rate"]),
+                    tokens=int(state.num_input_tokens_seen),
+                )
+            )
+        elif "eval_loss" in logs:
+            self.run.emit(Val(step=state.global_step, loss=float(logs["eval_loss"])))
+
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop |= self.run.stopping
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        control.should_evaluate &= not self.run.stopping
+
+
+def train(recipe: LoRA, train: Dataset, val: Dataset, run: Run) -> None:
+    """Leaves the adapter in ``run.folder / "adapter"``, in PEFT's format."""
+    set_seed(recipe.seed)
+    model, tokenizer = load_base(recipe.base)
+    model = wrap(recipe, model)
+    rows = [encode(tokenizer, chat, recipe.max_length) for chat in train]
+    val_rows = [encode(tokenizer, chat, recipe.max_length) for chat in val]
+
+    trainer = Trainer(
+        model=model,
+        args=arguments(recipe, len(rows), bool(val_rows), run.folder),
+        train_dataset=rows,
+        eval_dataset=val_rows or None,
+        data_collator=lambda batch: pad(batch, tokenizer.pad_token_id),
+        processing_class=tokenizer,
+        callbacks=[Speaker(run)],
+    )
+    trainer.remove_callback(PrinterCallback)  # engines speak by events only
+    trainer.train()
+    save_adapter(recipe, trainer.model, run.folder / "adapter")
+    run.emit(Saved(step=trainer.state.global_step, path="adapter"))
+
+
+def wrap(recipe: LoRA, model):
+    """The model with a fresh adapter: A random, B zero, so that nothing changes before the first step."""
+    targets = recipe.target_modules
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=recipe.r,
+        lora_alpha=recipe.alpha,
+        lora_dropout=recipe.dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+    )
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise RecipeError(f"LoRA: target_modules={targets!r}: {str(error).splitlines()[0]}") from None
+
+
+def arguments(recipe: LoRA, rows: int, evaluate: bool, folder: Path) -> TrainingArguments:
+    """The Trainer's settings: one log a step, nothing drawn, nothing written but what we save ourselves."""
+    steps = math.ceil(math.ceil(rows / recipe.batch_size) * recipe.epochs)
+    on_gpu = torch.cuda.is_available()
+    bf16 = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    return TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch_size,
+        per_device_eval_batch_size=32,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=math.ceil(recipe.warmup * steps),
+        seed=recipe.seed,
+        eval_strategy="epoch" if evaluate else "no",
+        save_strategy="no",
+        logging_steps=1,
+        include_num_input_tokens_seen="non_padding",
+        use_cpu=not on_gpu,
+        bf16=bf16,
+        fp16=on_gpu and not bf16,
+        dataloader_pin_memory=on_gpu,
+        disable_tqdm=True,
+        report_to=[],
+        remove_unused_columns=False,
+    )
+
+
+def pad(batch: list[dict], pad_token_id: int) -> dict[str, torch.Tensor]:
+    """``input_ids`` and ``labels``, (B, T), padded on the right.
+
+    No attention mask: attention looks back only, so no real token sees the padding after it, and padding has no label.
+    """
+    longest = max(len(row["input_ids"]) for row in batch)
+
+    def fill(name: str, value: int) -> torch.Tensor:
+        return torch.tensor([row[name] + [value] * (longest - len(row[name])) for row in batch])
+
+    return {"input_ids": fill("input_ids", pad_token_id), "labels": fill("labels", IGNORE)}
+
+
+def save_adapter(recipe: LoRA, model, folder: Path) -> None:
+    """Writes the adapter beside ``folder``, then puts it in its place. The base is named, not given as a path."""
+    model.peft_config["default"].base_model_name_or_path = recipe.base or EMBEDDED
+    with replacing(folder) as temporary:
+        model.save_pretrained(temporary, save_embedding_layers=False)  # "auto" would ask the hub

@@ -1,0 +1,252 @@
+"""A language model in memory: load it, ask it, merge its adapter, save it."""
+
+import os
+import shutil
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
+
+from ftkit.errors import ModelError
+from ftkit.local import EMBEDDED
+from ftkit.local.chat import prompt_text, use_template
+
+logging.disable_progress_bar()
+warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)  # PEFT asks for it
+
+BATCH = 32
+"""Prompts answered together."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One answer and what it took."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish_reason: str
+    """"stop": the model ended, or a stop text came; "length": it was cut at max_tokens."""
+
+
+class LocalModel:
+    """A causal language model with its tokenizer and, maybe, an adapter. Made by `LocalModel.load`."""
+
+    def __init__(self, model, tokenizer, name: str):
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.name = name
+
+    def __repr__(self) -> str:
+        millions = sum(p.numel() for p in self.model.parameters()) / 1e6
+        return f"LocalModel({self.name} · {millions:.1f} M parameters)"
+
+    @classmethod
+    def load(cls, base: str | os.PathLike | None = None, adapter: str | os.PathLike | None = None) -> "LocalModel":
+        """The model ``base`` (None: the embedded one), with the PEFT adapter in the folder ``adapter`` on it.
+
+        Raises:
+            ModelError: unknown, gated or damaged model; missing or unfitting adapter.
+        """
+        model, tokenizer = load_base(base)
+        name = str(base or EMBEDDED)
+        if adapter is None:
+            return cls(model, tokenizer, name)
+        adapter = Path(adapter)
+        if not (adapter / "adapter_model.safetensors").exists():
+            raise ModelError(f"{adapter}: no adapter here (adapter_model.safetensors is missing); did the run fail?")
+        try:
+            model = PeftModel.from_pretrained(model, str(adapter))
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{adapter}: the adapter does not fit {name}: {_first_line(error)}") from None
+        return cls(model, tokenizer, f"{name} + adapter")
+
+    @property
+    def context(self) -> int:
+        """The most tokens, prompt and answer together, the model was made for."""
+        return self.model.config.max_position_embeddings
+
+    def complete(
+        self,
+        batch: Sequence[list[dict]],
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+    ) -> list[Completion]:
+        """An answer to each list of messages. Temperature 0 always takes the likeliest token.
+
+        Raises:
+            ModelError: a prompt that leaves no room for an answer.
+        """
+        prompts = [prompt_text(self.tokenizer, messages) for messages in batch]
+        answers: list[Completion] = []
+        with torch.random.fork_rng(enabled=temperature > 0):
+            if temperature > 0 and seed is not None:
+                torch.manual_seed(seed)
+            for start in range(0, len(prompts), BATCH):
+                answers += self._complete(prompts[start : start + BATCH], max_tokens, temperature, top_p, stop)
+        return answers
+
+    def replies(self, batch: Sequence[list[dict]], max_tokens: int = 256) -> list[str]:
+        """The likeliest answer to each list of messages."""
+        return [completion.text for completion in self.complete(batch, max_tokens)]
+
+    def reply(self, prompt: str | list[dict], max_tokens: int = 256) -> str:
+        """The likeliest answer to one user text or list of messages."""
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        return self.replies([messages], max_tokens)[0]
+
+    @torch.inference_mode()
+    def logits(self, text: str) -> torch.Tensor:
+        """The next-token scores at every position of ``text``: (T, V), fp32."""
+        inputs = self.tokenizer(text, return_tensors="pt", add_special_tokens=False).to(self.model.device)
+        return self.model(**inputs).logits[0].float()
+
+    def merge(self) -> "LocalModel":
+        """A plain model with the adapter added into a copy of the base's weights: W = W₀ + (α/r)·B·A.
+
+        Raises:
+            ModelError: there is no adapter, or the merged model's scores differ from the unmerged one's.
+        """
+        if not isinstance(self.model, PeftModel):
+            raise ModelError(f"{self.name}: has no adapter to merge")
+        from copy import deepcopy
+
+        merged = LocalModel(deepcopy(self.model).merge_and_unload(), self.tokenizer, f"{self.name}, merged")
+        probe = prompt_text(self.tokenizer, [{"role": "user", "content": "Where is my order 74937?"}])
+        error = (merged.logits(probe) - self.logits(probe)).abs().max().item()
+        tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.25
+        if not error <= tolerance:
+            raise ModelError(f"{self.name}: merging changed a score by {error:.2g}, more than {tolerance}; not merged")
+        return merged
+
+    def save(self, folder: str | os.PathLike) -> Path:
+        """The folder, now holding model and tokenizer as plain transformers reads them (safetensors).
+
+        Raises:
+            ModelError: the folder exists already, or the model is not merged.
+        """
+        folder = Path(folder)
+        if isinstance(self.model, PeftModel):
+            raise ModelError(f"{self.name}: merge() first; the adapter alone is in its run's folder already")
+        if folder.exists():
+            raise ModelError(f"{folder}: exists already and is left as it is; choose another folder")
+        with replacing(folder) as temporary:
+            self.model.save_pretrained(temporary)
+            self.tokenizer.save_pretrained(temporary)
+        return folder
+
+    @torch.inference_mode()
+    def _complete(self, prompts, max_tokens, temperature, top_p, stop) -> list[Completion]:
+        tokenizer = self.tokenizer
+        inputs = tokenizer(
+            prompts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
+        ).to(self.model.device)
+        room = self.context - inputs.input_ids.shape[1]
+        if room < 1:
+            raise ModelError(f"{self.name}: a prompt of {inputs.input_ids.shape[1]} tokens fills its {self.context}")
+        sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p} if temperature > 0 else {"do_sample": False}
+        ids = self.model.generate(
+            **inputs, max_new_tokens=min(max_tokens, room), pad_token_id=tokenizer.pad_token_id, **sampling
+        )[:, inputs.input_ids.shape[1] :]
+        prompt_tokens = inputs.attention_mask.sum(1).tolist()
+        return [self._finish(answer, count, stop) for answer, count in zip(ids.tolist(), prompt_tokens)]
+
+    def _finish(self, ids: list[int], prompt_tokens: int, stop: Sequence[str]) -> Completion:
+        ends = self.model.generation_config.eos_token_id
+        ends = {ends} if isinstance(ends, int) else set(ends or ())
+        end = next((i for i, token in enumerate(ids) if token in ends), None)
+        text = self.tokenizer.decode(ids[:end], skip_special_tokens=True).strip()
+        cuts = [at for one in stop if (at := text.find(one)) >= 0]
+        if cuts:
+            text = text[: min(cuts)]
+        used = len(ids) if end is None else end + 1
+        return Completion(text, prompt_tokens, used, "stop" if cuts or end is not None else "length")
+
+
+def load_base(base: str | os.PathLike | None = None):
+    """(model, tokenizer) of a base: the embedded one, a local folder, or an id of the hub. Never runs remote code.
+
+    fp32 on a CPU; on a GPU bf16 where the hardware has it, else fp16.
+
+    Raises:
+        ModelError: nothing by that name, no access, or files that cannot be read.
+    """
+    source = resolve(base)
+    if torch.cuda.is_available():
+        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+        device = "cuda"
+    else:
+        dtype, device = torch.float32, "cpu"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+    except Exception as error:  # the hub, the file system, safetensors and config parsing each raise their own
+        raise ModelError(_why(base, error)) from None
+    use_template(tokenizer)
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        _add_pad(tokenizer, model)
+    return model.to(device), tokenizer
+
+
+def resolve(base: str | os.PathLike | None) -> str:
+    """What transformers should open for ``base``."""
+    if base is None or str(base) == EMBEDDED:
+        return str(Path(__file__).parents[1] / "models" / "phi-7m")
+    if Path(base).is_dir() and not (Path(base) / "config.json").exists():
+        raise ModelError(f"{base}: this folder holds no model (config.json is missing)")
+    return str(base)
+
+
+def _add_pad(tokenizer, model) -> None:
+    """A pad token of its own: with pad = eos the end of an answer would carry no loss and never be learnt."""
+    tokenizer.add_special_tokens({"pad_token": "<|pad|>"})
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer))
+    model.config.pad_token_id = tokenizer.pad_token_id
+
+
+class replacing:
+    """``with replacing(folder) as temporary``: fill ``temporary``; it becomes ``folder`` only if nothing failed."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.temporary = folder.with_name(folder.name + ".tmp")
+
+    def __enter__(self) -> Path:
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        self.temporary.mkdir(parents=True)
+        return self.temporary
+
+    def __exit__(self, kind, value, traceback) -> None:
+        if kind is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            os.replace(self.temporary, self.folder)
+        else:
+            shutil.rmtree(self.temporary, ignore_errors=True)
+
+
+def _why(base, error: Exception) -> str:
+    text = f"{type(error).__name__} {error}".lower()
+    if "gated" in text or "401" in text or "403" in text:
+        return (
+            f"{base}: the hub wants you to accept this model's terms; do so on its page, then set HF_TOKEN "
+            "(or run `hf auth login`)"
+        )
+    if Path(str(base)).is_dir() or base is None:
+        return f"{base or EMBEDDED}: the model's files cannot be read: {_first_line(error)}"
+    return (
+        f"{base}: no such folder, and no such model on the hub or the hub is out of reach; check the spelling and the "
+        f"connection, or leave base=None for {EMBEDDED} ({type(error).__name__})"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,109 @@
+"""Figures. Drawn without pyplot, so no window, no global state, and the same picture on every machine."""
+
+import base64
+import io
+from collections.abc import Sequence
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from ftkit.events import Event, Step, Val
+from ftkit.report import Comparison
+
+GREY, ACCENT, INK = "#8a8f98", "#0b6bcb", "#30343b"
+
+STYLE = {
+    "font.size": 9,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+class Picture:
+    """A figure as Jupyter shows it: a PNG with its description as the text beside it."""
+
+    def __init__(self, figure: Figure, text: str):
+        self.figure = figure
+        self.text = text
+
+    @property
+    def png(self) -> bytes:
+        """The picture as PNG bytes, 110 dots an inch."""
+        buffer = io.BytesIO()
+        with rc_context(STYLE):
+            self.figure.savefig(buffer, format="png", dpi=110)
+        return buffer.getvalue()
+
+    @property
+    def html(self) -> str:
+        """An ``<img>`` that carries the picture in itself."""
+        return f'<img alt="{self.text}" src="data:image/png;base64,{base64.b64encode(self.png).decode()}">'
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        return {"image/png": base64.b64encode(self.png).decode(), "text/plain": self.text}
+
+
+def loss_curve(history: Sequence[Event], title: str = "") -> Picture:
+    """Training loss by step (thin: each step; thick: a running mean) and validation loss as dots."""
+    steps = [event for event in history if isinstance(event, Step)]
+    vals = [event for event in history if isinstance(event, Val)]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(5, 3), layout="constrained")
+        axes = figure.subplots()
+        x, y = [event.step for event in steps], [event.loss for event in steps]
+        axes.plot(x, y, color=ACCENT, alpha=0.3, linewidth=0.8)
+        axes.plot(x, running_mean(y), color=ACCENT, linewidth=1.8)
+        axes.plot([v.step for v in vals], [v.loss for v in vals], "o", color=INK, markersize=5)
+        if steps:
+            axes.set_xlim(0, steps[-1].steps)
+            axes.annotate("train", (x[-1], running_mean(y)[-1]), (4, 4), textcoords="offset points", color=ACCENT)
+        if vals:
+            axes.annotate("val", (vals[-1].step, vals[-1].loss), (-4, 8), textcoords="offset points", ha="right")
+        axes.set_ylim(bottom=0)
+        axes.set(xlabel="step", ylabel="loss", title=title)
+    return Picture(figure, "loss curve")
+
+
+def before_after(comparison: Comparison, title: str = "") -> Picture:
+    """For each metric: before (grey), after (accent), each with its 95 % interval."""
+    names = [difference.metric for difference in comparison.differences]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(5, 0.7 + 0.5 * len(names)), layout="constrained")
+        axes = figure.subplots()
+        for report, colour, shift, line in ((comparison.before, GREY, 0.12, "--"), (comparison.after, ACCENT, -0.12, "-")):
+            for i, name in enumerate(names):
+                score, height = report.scores[name], len(names) - 1 - i + shift
+                axes.plot([score.low, score.high], [height, height], line, color=colour, linewidth=1.5)
+                axes.plot(score.value, height, "o", color=colour, markersize=6)
+        axes.set_yticks(range(len(names)), names[::-1])
+        axes.set_ylim(-0.6, len(names) - 0.4)
+        highest = max(report.scores[name].high for report in (comparison.before, comparison.after) for name in names)
+        axes.set_xlim(-0.02 * max(1.0, highest), 1.02 * max(1.0, highest))
+        axes.set(title=title, xlabel="grey dashed: before · blue: after · lines: 95 % interval")
+    return Picture(figure, f"before and after: {', '.join(names)}")
+
+
+def running_mean(values: Sequence[float], window: int = 10) -> list[float]:
+    """The mean of each value with those up to ``window − 1`` before it.
+
+    >>> running_mean([2.0, 4.0, 6.0], window=2)
+    [2.0, 3.0, 5.0]
+    """
+    means = []
+    total = 0.0
+    for i, value in enumerate(values):
+        total += value - (values[i - window] if i >= window else 0.0)
+        means.append(total / min(i + 1, window))
+    return means

@@ -1,0 +1,200 @@
+"""Jobs, as the official client sees them."""
+
+import base64
+import csv
+
+import pytest
+from openai.types import FileObject, Model
+from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
+from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
+from service_helpers import chat, method, tickets, upload, wait, wait_for_step
+
+from ftkit.hosted import local_service
+
+RECORDED_JOB = {  # the keys of api.openai.com's answer to jobs.create, 2024-10-15
+    "object", "id", "model", "created_at", "finished_at", "fine_tuned_model", "organization_id", "result_files",
+    "status", "validation_file", "training_file", "hyperparameters", "trained_tokens", "error",
+    "user_provided_suffix", "seed", "estimated_finish", "integrations",
+}  # fmt: skip
+RECORDED_FILE = {"object", "id", "purpose", "filename", "bytes", "created_at", "status", "status_details"}
+SPEC_EVENT = {"object", "id", "created_at", "level", "message", "type", "data"}
+
+
+def test_a_tuned_model_answers_what_it_was_taught(client, tuned):
+    """The base does not know these answers; after the job the tuned model does."""
+    question = [{"role": "user", "content": "My parcel 99 is late"}]
+    names = {"base": "ftkit-phi-7m", "tuned": tuned.fine_tuned_model}
+    said = {
+        which: client.chat.completions.create(model=name, messages=question, temperature=0).choices[0].message.content
+        for which, name in names.items()
+    }
+    assert said["tuned"] == "shipping"
+    assert said["base"] != "shipping"
+
+
+def test_a_finished_job_says_all_it_should(tuned):
+    assert tuned.fine_tuned_model.startswith("ft:ftkit-phi-7m:local:ticket-desk:")
+    assert tuned.hyperparameters.n_epochs == 4
+    assert tuned.hyperparameters.batch_size == 4
+    assert tuned.hyperparameters.learning_rate_multiplier == 1
+    assert tuned.method.supervised.hyperparameters.n_epochs == 4
+    assert tuned.trained_tokens > 12 * 4 * 5
+    assert tuned.finished_at >= tuned.created_at
+    assert tuned.seed == 1 and tuned.metadata == {"lesson": "01"} and tuned.error is None
+
+
+def test_the_events_tell_the_story_newest_first_page_by_page(client, tuned):
+    events = list(client.fine_tuning.jobs.list_events(tuned.id, limit=5))
+    messages = [event.message for event in events[::-1]]
+    assert len({event.id for event in events}) == len(events) == 3 + 2 + 12 + 4 + 2
+    assert messages[:5] == [
+        f"Created fine-tuning job: {tuned.id}",
+        f"Validating training file: {tuned.training_file}",
+        f"Validating validation file: {tuned.validation_file}",
+        "Files validated, moving job to queued state",
+        "Fine-tuning job started",
+    ]
+    assert messages[5].startswith("Step 1/12: training loss=")
+    assert messages[-2:] == [f"New fine-tuned model created: {tuned.fine_tuned_model}", "The job has successfully completed"]
+    losses = [event.data["train_loss"] for event in events[::-1] if "train_loss" in (event.data or {})]
+    assert losses[-1] < losses[0] / 2
+
+
+def test_the_result_file_holds_the_losses_of_every_step(client, tuned):
+    """OpenAI serves result files in base64; so does the service."""
+    (id,) = tuned.result_files
+    file = client.files.retrieve(id)
+    assert (file.filename, file.purpose) == ("step_metrics.csv", "fine-tune-results")
+    rows = list(csv.DictReader(base64.b64decode(client.files.content(id).text).decode().splitlines()))
+    assert list(rows[0]) == ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
+    assert [int(row["step"]) for row in rows] == list(range(1, 13))
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"]) / 2
+    assert [row["step"] for row in rows if row["valid_loss"]] == ["3", "6", "9", "12"]
+    assert {row["train_accuracy"] for row in rows} == {""}
+
+
+def test_objects_have_the_recorded_keys_and_fit_the_clients_types(client, send, tuned):
+    job = send("GET", f"/fine_tuning/jobs/{tuned.id}").body
+    assert set(job) == RECORDED_JOB | {"method", "metadata"}
+    FineTuningJob.model_validate(job)
+    file = send("GET", f"/files/{tuned.training_file}").body
+    assert set(file) == RECORDED_FILE | {"expires_at"}
+    FileObject.model_validate(file)
+    for event in send("GET", f"/fine_tuning/jobs/{tuned.id}/events").body["data"]:
+        assert set(event) == SPEC_EVENT
+        FineTuningJobEvent.model_validate(event)
+    (checkpoint,) = send("GET", f"/fine_tuning/jobs/{tuned.id}/checkpoints").body["data"]
+    assert FineTuningJobCheckpoint.model_validate(checkpoint).step_number == 12
+    for model in send("GET", "/models").body["data"]:
+        Model.model_validate(model)
+
+
+def test_the_base_is_listed_first_and_the_tuned_model_after_it(client, tuned):
+    names = [model.id for model in client.models.list()]
+    assert names[0] == "ftkit-phi-7m" and tuned.fine_tuned_model in names
+    assert client.models.retrieve(tuned.fine_tuned_model).owned_by == "local"
+
+
+def test_a_bad_row_fails_the_job_and_is_named_by_its_line(client):
+    rows = tickets()
+    rows[6] = {"messages": [{"role": "user", "content": "and the answer?"}]}
+    job = client.fine_tuning.jobs.create(model="ftkit-phi-7m", training_file=upload(client, rows, "desk.jsonl"))
+    job = wait(client, job.id, "failed")
+    assert (job.error.code, job.error.param) == ("invalid_training_file", "training_file")
+    assert job.error.message.startswith("desk.jsonl:7: the last message is from 'user'")
+    assert job.fine_tuned_model is None
+
+
+def test_a_row_longer_than_the_model_reads_fails_the_job_and_is_named_by_its_line(client):
+    rows = tickets(11) + [chat("word " * 3000, "shipping")]
+    job = client.fine_tuning.jobs.create(model="ftkit-phi-7m", training_file=upload(client, rows, "desk.jsonl"))
+    job = wait(client, job.id, "failed")
+    assert job.error.code == "invalid_training_file"
+    assert job.error.message.startswith("desk.jsonl:12: ")
+
+
+def test_fewer_than_ten_rows_fail_the_job(client):
+    job = client.fine_tuning.jobs.create(model="ftkit-phi-7m", training_file=upload(client, tickets(9)))
+    job = wait(client, job.id, "failed")
+    assert (job.error.code, job.error.param) == ("invalid_n_examples", "training_file")
+
+
+def test_a_bad_validation_file_is_told_from_a_bad_training_file(client):
+    job = client.fine_tuning.jobs.create(
+        model="ftkit-phi-7m", training_file=upload(client, tickets()), validation_file=upload(client, b"{}\n", "v.jsonl")
+    )
+    job = wait(client, job.id, "failed")
+    assert (job.error.code, job.error.param) == ("invalid_validation_file", "validation_file")
+    assert job.error.message.startswith("v.jsonl:1: ")
+
+
+def test_a_running_job_can_be_cancelled_and_the_next_one_runs(client):
+    """50 epochs of single rows are 600 steps; the cancel comes after the first."""
+    file = upload(client, tickets())
+    long = client.fine_tuning.jobs.create(
+        model="ftkit-phi-7m", training_file=file, hyperparameters={"n_epochs": 50, "batch_size": 1}
+    )
+    waiting = client.fine_tuning.jobs.create(model="ftkit-phi-7m", training_file=file, method=method(n_epochs=1))
+    wait_for_step(client, long.id)
+    assert client.fine_tuning.jobs.retrieve(waiting.id).status == "queued"
+    assert client.fine_tuning.jobs.cancel(long.id).status == "cancelled"
+
+    done = wait(client, waiting.id, "succeeded")
+    assert done.hyperparameters.n_epochs == 1
+    long = client.fine_tuning.jobs.retrieve(long.id)
+    assert long.status == "cancelled" and long.fine_tuned_model is None and long.result_files == []
+    steps = [event for event in client.fine_tuning.jobs.list_events(long.id, limit=1000) if event.type == "metrics"]
+    assert 1 <= len(steps) < 600
+
+
+def test_a_queued_job_that_is_cancelled_never_starts(client):
+    file = upload(client, tickets())
+    first = client.fine_tuning.jobs.create(
+        model="ftkit-phi-7m", training_file=file, method=method(n_epochs=50, batch_size=1)
+    )
+    second = client.fine_tuning.jobs.create(model="ftkit-phi-7m", training_file=file)
+    wait_for_step(client, first.id)
+    client.fine_tuning.jobs.cancel(second.id)
+    client.fine_tuning.jobs.cancel(first.id)
+    third = client.fine_tuning.jobs.create(model="ftkit-phi-7m", training_file=file, method=method(n_epochs=1))
+    wait(client, third.id, "succeeded")
+    told = [event.message for event in client.fine_tuning.jobs.list_events(second.id)]
+    assert told[0] == "The job was cancelled" and "Fine-tuning job started" not in told
+
+
+def test_auto_is_settled_once_the_rows_are_known(client):
+    job = client.fine_tuning.jobs.create(model="ftkit-phi-7m", training_file=upload(client, tickets(12)))
+    assert job.hyperparameters.n_epochs == "auto"
+    job = wait(client, job.id, "queued", "running")
+    client.fine_tuning.jobs.cancel(job.id)
+    assert job.hyperparameters.n_epochs == 8  # 100 // 12
+
+
+@pytest.mark.parametrize("what", ["files", "jobs"])
+def test_lists_come_newest_first_and_page_by_page(client, tuned, what):
+    listing = client.files.list if what == "files" else client.fine_tuning.jobs.list
+    upload(client, tickets(1)), upload(client, tickets(1))
+    whole = [one.id for one in listing(limit=100)]
+    first = listing(limit=1)
+    assert first.has_more and [one.id for one in first.data] == whole[:1]
+    assert [one.id for one in listing(limit=1, after=whole[0]).data] == whole[1:2]
+
+
+def test_a_tuned_model_survives_a_restart_and_can_be_deleted(tmp_path):
+    """Another service, so that the shared one goes on: train, stop, start on the same folder, ask, delete."""
+    service = local_service(tmp_path)
+    with service.client() as client:
+        job = client.fine_tuning.jobs.create(
+            model="ftkit-phi-7m", training_file=upload(client, tickets()), method=method(n_epochs=4)
+        )
+        name = wait(client, job.id, "succeeded").fine_tuned_model
+    service.close()
+
+    with local_service(tmp_path).client() as client:
+        question = [{"role": "user", "content": "Refund invoice 77 please"}]
+        assert client.chat.completions.create(model=name, messages=question, temperature=0).choices[0].message.content == "refund"
+        assert client.fine_tuning.jobs.retrieve(job.id).status == "succeeded"
+        assert client.models.delete(name).deleted
+        assert name not in [model.id for model in client.models.list()]
+        assert not list(tmp_path.glob("runs/*/adapter"))
+    service.close()

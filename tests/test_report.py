@@ -1,0 +1,105 @@
+"""Evaluating and comparing."""
+
+import json
+
+import pytest
+
+from ftkit import DataError
+from ftkit.metrics.classify import exact_match, f1
+from ftkit.metrics.text import json_field
+from ftkit.report import compare, evaluate
+
+
+class Parrot:
+    """Answers row i rightly where ``right(i)``; else with ``wrong``."""
+
+    def __init__(self, name, test, right, wrong="{}"):
+        self.name = name
+        self.known = {json.dumps(row.prompt): row.answer if right(i) else wrong for i, row in enumerate(test)}
+
+    def replies(self, prompts):
+        return [self.known[json.dumps(prompt)] for prompt in prompts]
+
+
+@pytest.fixture(scope="module")
+def test_rows(tickets):
+    return tickets[:100]
+
+
+def test_a_better_model_is_called_better_with_the_interval_above_zero(test_rows):
+    before = evaluate(Parrot("base", test_rows, lambda i: i % 10 == 0), test_rows)
+    after = evaluate(Parrot("tuned", test_rows, lambda i: i % 10 != 1), test_rows)
+    change = compare(before, after)["exact_match"]
+    assert (change.before, change.after) == (0.1, 0.9) and change.verdict == "better"
+    assert change.low < change.change < change.high
+    assert compare(after, before)["exact_match"].verdict == "worse"
+
+
+def test_a_difference_within_the_noise_is_not_called_a_gain(test_rows):
+    before = evaluate(Parrot("base", test_rows, lambda i: i < 50), test_rows)
+    after = evaluate(Parrot("tuned", test_rows, lambda i: 48 < i < 100), test_rows)
+    change = compare(before, after)["exact_match"]
+    assert change.change > 0 and change.verdict == "not enough evidence"
+
+
+def test_identical_answers_are_announced(test_rows):
+    one = evaluate(Parrot("base", test_rows, lambda i: i < 50), test_rows)
+    comparison = compare(one, evaluate(Parrot("tuned", test_rows, lambda i: i < 50), test_rows))
+    assert comparison.changed == 0 and "IDENTICAL" in str(comparison) and "IDENTICAL" in comparison._repr_html_()
+    assert comparison["exact_match"].verdict == "unchanged"
+
+
+def test_a_corpus_metric_is_compared_like_any_other(test_rows):
+    rows = test_rows[:40]
+    before, after = (
+        evaluate(Parrot(name, rows, right), rows, [f1(), json_field("queue"), exact_match])
+        for name, right in (("base", lambda i: i % 3 == 0), ("tuned", lambda i: True))
+    )
+    change = compare(before, after)["f1_macro"]
+    assert change.after == 1.0 and change.low > 0
+    with pytest.raises(DataError, match="'f1_macro' has no value per row"):
+        before.row_scores("f1_macro")
+
+
+def test_best_and_worst_rows_are_those_that_moved(test_rows):
+    rows = test_rows[:10]
+    before = evaluate(Parrot("base", rows, lambda i: i == 4), rows)
+    after = evaluate(Parrot("tuned", rows, lambda i: i == 7), rows)
+    comparison = compare(before, after)
+    assert comparison.best(n=1)[0][1].prompt == rows[7].text
+    assert comparison.worst(n=1)[0][1].prompt == rows[4].text
+
+
+def test_reports_on_different_rows_do_not_compare(test_rows):
+    one = evaluate(Parrot("m", test_rows, bool), test_rows)
+    other = evaluate(Parrot("m", test_rows, bool), test_rows[:50])
+    with pytest.raises(DataError, match="different rows"):
+        compare(one, other)
+
+
+def test_an_empty_test_set_and_a_metric_used_twice_are_refused(test_rows):
+    model = Parrot("m", test_rows, bool)
+    with pytest.raises(DataError, match="empty"):
+        evaluate(model, test_rows[:0])
+    with pytest.raises(DataError, match="two metrics are called 'exact_match'"):
+        evaluate(model, test_rows, [exact_match, exact_match])
+
+
+def test_what_a_model_says_cannot_break_the_html(test_rows):
+    report = evaluate(Parrot("<script>alert(1)</script>", test_rows, bool), test_rows)
+    assert "<script>" not in report._repr_html_() and "&lt;script&gt;" in report._repr_html_()
+
+
+def test_a_search_is_evaluated_per_query():
+    from ftkit import SearchSet
+
+    class Fixed:
+        name = "fixed"
+
+        def rank(self, task):
+            return {"q1": {"d1": 1.0, "d2": 0.5}, "q2": {"d1": 1.0, "d2": 0.5}}
+
+    task = SearchSet({"d1": "one", "d2": "two"}, {"q1": "1?", "q2": "2?"}, {"q1": {"d1": 1}, "q2": {"d2": 1}})
+    report = evaluate(Fixed(), task)
+    assert report.row_scores("hit@1") == [1.0, 0.0] and report.row_scores("mrr@10") == [1.0, 0.5]
+    assert report.answers[1].want == "two" and report.answers[1].got == "one"
