@@ -1,11 +1,36 @@
 """ftkit: learn to fine-tune language models, for real, on the machine you have.
 
     data → split → recipe → run → report
+
+    import ftkit as ft
+
+    split = ft.read_chats(ft.dataset("tickets")).split(seed=0)
+    recipe = ft.LoRA()
+    run = recipe.train(split, watch=ft.live())
+    ft.compare(ft.evaluate(recipe.base_model(), split.test), ft.evaluate(run.model, split.test))
 """
 
 from ftkit.data import Chat, Dataset, Pair, SearchSet, Split, read_chats, read_pairs, read_search, write_jsonl
+from ftkit.datasets import dataset
+from ftkit.datasets.library_docs import library_docs
+from ftkit.embed import Embed
 from ftkit.errors import BudgetError, DataError, EndpointError, FtkitError, ModelError, RecipeError, RunError
+from ftkit.estimate import Estimate
 from ftkit.events import Saved, Status, Step, Val
+from ftkit.hosted import Hosted, endpoint, local_service, openai
+from ftkit.live import live
+from ftkit.local import LoRA
+from ftkit.metrics.classify import exact_match, f1
+from ftkit.metrics.text import bleu, chrf, json_field, json_fields, json_valid, rouge
+from ftkit.report import Comparison, Report, compare, evaluate
 from ftkit.run import Run
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BudgetError", "Chat", "Comparison", "DataError", "Dataset", "Embed", "EndpointError", "Estimate", "FtkitError",
+    "Hosted", "LoRA", "ModelError", "Pair", "RecipeError", "Report", "Run", "RunError", "Saved", "SearchSet", "Split",
+    "Status", "Step", "Val", "bleu", "chrf", "compare", "dataset", "endpoint", "evaluate", "exact_match", "f1",
+    "json_field", "json_fields", "json_valid", "library_docs", "live", "local_service", "openai", "read_chats",
+    "read_pairs", "read_search", "rouge", "write_jsonl",
+]  # fmt: skip

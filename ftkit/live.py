@@ -3,8 +3,6 @@
 import sys
 import time
 
-from tqdm import tqdm
-
 from ftkit.events import Event, Status, Step, Val, Watcher
 
 ENDED = ("succeeded", "cancelled", "failed")
@@ -22,12 +20,14 @@ class Bar:
 
     def __init__(self, label: str = ""):
         self.label = label
-        self.bar: tqdm | None = None
+        self.bar = None
         self.val = ""
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Step):
             if self.bar is None:
+                from tqdm import tqdm
+
                 self.bar = tqdm(total=event.steps, desc=self.label or None, unit="step", dynamic_ncols=True)
             self.bar.set_postfix_str(f"loss {event.loss:.3f}{self.val}", refresh=False)
             self.bar.update(event.step - self.bar.n)

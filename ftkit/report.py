@@ -158,12 +158,23 @@ class Comparison:
         return _html_table(self.headline, *self.table())
 
 
-def evaluate(model, test: Dataset | SearchSet, metrics: Sequence | None = None, name: str | None = None) -> Report:
+def evaluate(
+    model,
+    test: Dataset | SearchSet,
+    metrics: Sequence | None = None,
+    *,
+    name: str | None = None,
+    max_tokens: int = 128,
+) -> Report:
     """A Report of ``model`` on ``test``.
 
     Chats are answered (``model.replies``) and scored by row metrics ``(want, got) -> float`` or `Corpus` metrics;
     default: exact match. Pairs and search sets are searched (``model.rank``) and scored by ranking metrics such as
     ``"ndcg@10"``; default: Hit@1, Hit@10, MRR@10 and NDCG@10.
+
+    Args:
+        name: what to call the model in the report; default: ``model.name``.
+        max_tokens: where answers to chats are cut.
 
     Raises:
         DataError: no rows, or a metric used twice.
@@ -172,7 +183,10 @@ def evaluate(model, test: Dataset | SearchSet, metrics: Sequence | None = None, 
         raise DataError("evaluate: the test set is empty")
     started = time.perf_counter()
     chats = isinstance(test, Dataset) and isinstance(test[0], Chat)
-    answers, statistics = (_answer_chats if chats else _answer_search)(model, test, metrics)
+    if chats:
+        answers, statistics = _answer_chats(model, test, metrics, max_tokens)
+    else:
+        answers, statistics = _answer_search(model, test, metrics)
     scores = {}
     for metric, values in statistics.items():
         if callable(values):
@@ -213,8 +227,8 @@ def compare(before: Report, after: Report) -> Comparison:
     return Comparison(before, after, tuple(differences), changed)
 
 
-def _answer_chats(model, test: Dataset, metrics) -> tuple[list[Answer], dict]:
-    gots = model.replies([row.prompt for row in test])
+def _answer_chats(model, test: Dataset, metrics, max_tokens: int) -> tuple[list[Answer], dict]:
+    gots = model.replies([row.prompt for row in test], max_tokens)
     wants = [row.answer for row in test]
     statistics = {}
     for metric in metrics or (exact_match,):

@@ -47,7 +47,7 @@ class Run:
             RunError: the folder exists already; nothing in it is touched.
         """
         if folder is None:
-            folder = _next_folder(Path("runs"), recipe.kind.lower())
+            folder = next_folder(Path("runs"), recipe.kind.lower())
         else:
             folder = Path(folder)
             try:
@@ -232,7 +232,7 @@ def require(condition: bool, message: str) -> None:
         raise RecipeError(message)
 
 
-def _next_folder(parent: Path, stem: str) -> Path:
+def next_folder(parent: Path, stem: str) -> Path:
     """A folder ``stem-NNN`` that did not exist a moment ago and now does; safe beside other processes."""
     parent.mkdir(parents=True, exist_ok=True)
     taken = [p.name.rpartition("-")[2] for p in parent.glob(f"{stem}-*")]

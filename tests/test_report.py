@@ -17,7 +17,7 @@ class Parrot:
         self.name = name
         self.known = {json.dumps(row.prompt): row.answer if right(i) else wrong for i, row in enumerate(test)}
 
-    def replies(self, prompts):
+    def replies(self, prompts, max_tokens):
         return [self.known[json.dumps(prompt)] for prompt in prompts]
 
 

@@ -38,8 +38,6 @@ class Speaker(TrainerCallback):
             )
         elif "eval_loss" in logs:
             self.run.emit(Val(step=state.global_step, loss=float(logs["eval_loss"])))
-
-    def on_step_end(self, args, state, control, **kwargs):
         control.should_training_stop |= self.run.stopping
 
     def on_epoch_end(self, args, state, control, **kwargs):

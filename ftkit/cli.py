@@ -1,0 +1,37 @@
+"""``ftkit …``: a thin face on the same functions that notebooks call."""
+
+import argparse
+import sys
+
+from ftkit.errors import FtkitError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code: 0 done, 1 failed, 2 called wrongly, 130 interrupted."""
+    parser = argparse.ArgumentParser(prog="ftkit", description="Fine-tune language models, for real, on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    tour = commands.add_parser("tour", help="train one model on each of the three tracks and report what it did")
+    tour.add_argument("--out", help="folder for the report and the runs; must not exist (default: runs/tour-NNN)")
+    tour.add_argument("--track", action="append", choices=("local", "embed", "hosted"), help="only this one; may repeat")
+
+    serve = commands.add_parser("serve", help="a local service that speaks the OpenAI protocol and really trains")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
+    serve.add_argument("--port", type=int, default=8000)
+    serve.add_argument("--data-dir", default="ftkit-service", help="where files, jobs and models live (default: %(default)s)")
+    serve.add_argument("--key", help="the API key clients must send (default: a new one, shown once)")
+
+    given = parser.parse_args(arguments)
+    try:
+        if given.command == "tour":
+            from ftkit.tour import TRACKS, tour as run_tour
+
+            return run_tour(tuple(given.track or TRACKS), given.out)
+        from ftkit.service import serve as run_service
+
+        return run_service(given.host, given.port, given.data_dir, given.key) or 0
+    except FtkitError as error:
+        print(f"ftkit: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,262 @@
+"""The local track: what is learnt, what is saved, what is refused."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ftkit import Chat, DataError, ModelError, RecipeError, Run, Split, Step
+from ftkit.data import Dataset
+from ftkit.local import LoRA
+from ftkit.local.chat import IGNORE, encode, prompt_text
+from ftkit.local.model import LocalModel, load_base
+
+QUICK = dict(r=4, alpha=8, batch_size=8, learning_rate=1e-2)
+
+
+def chat(*turns: str, **weights) -> Chat:
+    roles = ("user", "assistant")
+    return Chat(tuple({"role": roles[i % 2], "content": text} | weights.get(f"w{i}", {}) for i, text in enumerate(turns)))
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return load_base(None)[1]
+
+
+@pytest.fixture(scope="module")
+def tuned(tiny_phi, tickets, tmp_path_factory):
+    split = Split(tickets[:24], tickets[24:32], tickets[32:40])
+    return LoRA(base=tiny_phi, **QUICK).train(split, folder=tmp_path_factory.mktemp("runs") / "tuned")
+
+
+def test_the_prompt_carries_no_loss_and_the_end_of_the_answer_does(tokenizer):
+    row = encode(tokenizer, chat("Where is my order?", "On its way"), max_length=64)
+    learnt = [token for token in row["labels"] if token != IGNORE]
+    assert tokenizer.decode(learnt) == " On its way<|endoftext|>"
+    assert row["input_ids"][-len(learnt) :] == learnt
+    assert tokenizer.decode(row["input_ids"]).startswith("Instruct: Where is my order?\nOutput:")
+
+
+def test_every_answer_of_a_conversation_is_learnt_unless_its_weight_is_zero(tokenizer):
+    row = encode(tokenizer, chat("a", "first", "b", "second"), max_length=64)
+    assert tokenizer.decode([t for t in row["labels"] if t != IGNORE]) == " first<|endoftext|> second<|endoftext|>"
+    row = encode(tokenizer, chat("a", "first", "b", "second", w1={"weight": 0}), max_length=64)
+    assert tokenizer.decode([t for t in row["labels"] if t != IGNORE]) == " second<|endoftext|>"
+    assert "first" in tokenizer.decode(row["input_ids"])
+
+
+def test_training_sees_exactly_the_prompt_that_answering_uses(tokenizer):
+    row = chat("Where is my order?", "On its way")
+    ids = encode(tokenizer, row, max_length=64)
+    prompt = [t for t, label in zip(ids["input_ids"], ids["labels"]) if label == IGNORE]
+    assert tokenizer.decode(prompt) == prompt_text(tokenizer, row.prompt)
+
+
+def test_a_row_that_is_too_long_is_refused_not_cut(tokenizer):
+    with pytest.raises(DataError, match="tokens, but max_length is 16"):
+        encode(tokenizer, chat("word " * 50, "yes"), max_length=16)
+
+
+def test_a_template_that_merges_tokens_at_the_border_is_refused(tokenizer):
+    from copy import deepcopy
+
+    merging = deepcopy(tokenizer)
+    merging.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    with pytest.raises(DataError, match="merges tokens"):
+        encode(merging, chat("Where is my ord", "er"), max_length=64)
+
+
+def test_pad_is_not_the_end_of_text(tokenizer):
+    assert tokenizer.pad_token_id != tokenizer.eos_token_id
+
+
+def test_the_loss_is_the_mean_over_the_answers_tokens(tiny_phi, small_split):
+    """The first reported loss, worked out by hand from the base model's scores, row by row without padding."""
+    losses = []
+    LoRA(base=tiny_phi, **{**QUICK, "batch_size": 24}).train(
+        small_split, watch=lambda e: losses.append(e.loss) if isinstance(e, Step) else None
+    )
+    model, tokenizer = load_base(tiny_phi)
+    total, count = 0.0, 0
+    for row in small_split.train:
+        ids = encode(tokenizer, row, 512)
+        with torch.no_grad():
+            logits = model(torch.tensor([ids["input_ids"]])).logits[0, :-1]
+        labels = torch.tensor(ids["labels"][1:])
+        total += torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum").item()
+        count += int((labels != IGNORE).sum())
+    assert losses[0] == pytest.approx(total / count, abs=1e-5)
+
+
+def test_padding_changes_neither_loss_nor_gradients(tiny_phi, small_split):
+    """Our right-padded batch without a mask against Hugging Face with its attention mask."""
+    from ftkit.local.engine import pad
+
+    model, tokenizer = load_base(tiny_phi)
+    batch = pad([encode(tokenizer, row, 512) for row in small_split.train[:5]], tokenizer.pad_token_id)
+    assert (batch["input_ids"] == tokenizer.pad_token_id).any()
+    found = []
+    for mask in (None, (batch["input_ids"] != tokenizer.pad_token_id).long()):
+        model.zero_grad()
+        loss = model(**batch, attention_mask=mask).loss
+        loss.backward()
+        found.append((loss.item(), model.model.layers[0].self_attn.q_proj.weight.grad.clone()))
+    assert found[0][0] == pytest.approx(found[1][0], abs=1e-5)
+    assert torch.allclose(found[0][1], found[1][1], atol=1e-5)
+
+
+def test_the_same_seed_trains_the_same_adapter_bit_for_bit(tiny_phi, small_split, tuned):
+    again = LoRA(base=tiny_phi, **QUICK).train(small_split)
+    other = LoRA(base=tiny_phi, seed=1, **QUICK).train(small_split)
+    weights = [(run.folder / "adapter" / "adapter_model.safetensors").read_bytes() for run in (tuned, again, other)]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_training_lowers_the_validation_loss(tuned, tiny_phi, small_split):
+    longer = LoRA(base=tiny_phi, epochs=4, **QUICK).train(small_split)
+    assert longer.val_losses[-1] < longer.val_losses[0] - 0.1
+
+
+def test_the_adapter_is_in_pefts_own_format(tuned, tiny_phi):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    plain = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(tiny_phi, dtype=torch.float32), tuned.folder / "adapter"
+    ).eval()
+    ids = tuned.model.tokenizer("Where is my order?", return_tensors="pt")
+    with torch.no_grad():
+        expected = plain(**ids).logits[0]
+    assert torch.equal(tuned.model.logits("Where is my order?"), expected)
+    config = json.loads((tuned.folder / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["r"] == 4 and config["base_model_name_or_path"] == tiny_phi
+
+
+def test_the_tuned_model_differs_from_its_base(tuned, tiny_phi):
+    base = LocalModel.load(tiny_phi)
+    assert (tuned.model.logits("Where?") - base.logits("Where?")).abs().max() > 1e-3
+
+
+def test_merged_equals_unmerged_and_the_unmerged_stays_as_it_was(tuned):
+    before = tuned.model.logits("Instruct: Where is my order?\nOutput:")
+    merged = tuned.model.merge()
+    assert torch.allclose(merged.logits("Instruct: Where is my order?\nOutput:"), before, atol=1e-5)
+    assert torch.equal(tuned.model.logits("Instruct: Where is my order?\nOutput:"), before)
+    prompts = [[{"role": "user", "content": text}] for text in ("Where is my order?", "Chào shop")]
+    assert merged.replies(prompts, 16) == tuned.model.replies(prompts, 16)
+
+
+def test_a_merged_model_reloads_in_plain_transformers(tuned, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    merged = tuned.model.merge()
+    folder = merged.save(tmp_path / "merged")
+    plain, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    with torch.no_grad():
+        logits = plain(**tokenizer("Where?", return_tensors="pt")).logits[0]
+    assert torch.equal(logits, merged.logits("Where?")) and (folder / "model.safetensors").exists()
+    with pytest.raises(ModelError, match="exists already"):
+        merged.save(folder)
+    with pytest.raises(ModelError, match="no adapter to merge"):
+        merged.merge()
+    with pytest.raises(ModelError, match=r"merge\(\) first"):
+        tuned.model.save(tmp_path / "other")
+
+
+def test_a_reopened_run_gives_the_same_model(tuned):
+    again = Run.open(tuned.folder)
+    assert again.recipe == tuned.recipe
+    assert torch.equal(again.model.logits("Where?"), tuned.model.logits("Where?"))
+
+
+def test_a_stopped_run_keeps_a_usable_adapter(tiny_phi, small_split):
+    run = LoRA(base=tiny_phi, epochs=5, **QUICK).train(
+        small_split, watch=lambda event: isinstance(event, Step) and event.step == 2
+    )
+    assert run.status == "cancelled" and len(run.losses) == 2
+    assert Run.open(run.folder).model.reply("Where?", max_tokens=4) is not None
+
+
+def test_a_batch_answers_as_each_prompt_alone(tiny_phi):
+    model = LocalModel.load(tiny_phi)
+    prompts = [[{"role": "user", "content": "word " * n}] for n in (1, 9, 3)]
+    assert model.replies(prompts, 12) == [model.replies([prompt], 12)[0] for prompt in prompts]
+
+
+def test_completions_count_tokens_and_say_why_they_ended(tiny_phi):
+    model = LocalModel.load(tiny_phi)
+    prompt = [{"role": "user", "content": "Where?"}]
+    [done] = model.complete([prompt], max_tokens=5)
+    assert done.finish_reason == "length" and done.completion_tokens == 5
+    assert done.prompt_tokens == len(model.tokenizer(prompt_text(model.tokenizer, prompt)).input_ids)
+    [cut] = model.complete([prompt], max_tokens=5, stop=[done.text[2:4]])
+    assert cut.finish_reason == "stop" and cut.text == done.text[:2]
+    a, b, c = (model.complete([prompt], max_tokens=8, temperature=1.0, seed=seed)[0].text for seed in (1, 1, 2))
+    assert a == b != c
+    with pytest.raises(ModelError, match="fills its 256"):
+        model.reply("word " * 300)
+
+
+def test_an_unknown_model_is_a_clear_error(small_split):
+    with pytest.raises(ModelError, match="nobody/nothing: no such folder, and no such model on the hub"):
+        LoRA(base="nobody/nothing").train(small_split)
+
+
+def test_a_damaged_model_is_a_clear_error(tiny_phi, tmp_path):
+    import shutil
+
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_phi, broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="the model's files cannot be read"):
+        LocalModel.load(str(broken))
+    (broken / "config.json").unlink()
+    with pytest.raises(ModelError, match="config.json is missing"):
+        LocalModel.load(str(broken))
+
+
+def test_a_missing_or_unfitting_adapter_is_a_clear_error(tuned, tmp_path):
+    with pytest.raises(ModelError, match="no adapter here"):
+        LocalModel.load(adapter=tmp_path)
+    with pytest.raises(ModelError, match="does not fit ftkit-phi-7m"):
+        LocalModel.load(adapter=tuned.folder / "adapter")
+
+
+def test_layers_that_do_not_exist_are_named(tiny_phi, small_split):
+    with pytest.raises(RecipeError, match="target_modules=.*nope"):
+        LoRA(base=tiny_phi, target_modules=("nope",)).train(small_split)
+
+
+@pytest.mark.parametrize("wrong", [{"r": 0}, {"alpha": 0}, {"dropout": 1}, {"epochs": 0}, {"batch_size": 0}, {"learning_rate": 2}, {"seed": -1}, {"target_modules": ()}])
+def test_values_that_cannot_work_are_refused_at_once(wrong):
+    with pytest.raises(RecipeError, match=f"LoRA: {next(iter(wrong))}"):
+        LoRA(**wrong)
+
+
+def test_rows_of_another_kind_are_refused_before_a_folder_is_made(tmp_path):
+    from ftkit import Pair
+
+    pairs = Dataset((Pair("a", "b", where="pairs.jsonl:1"),))
+    with pytest.raises(DataError, match="pairs.jsonl:1: LoRA learns from chats; got Pair"):
+        LoRA().train(Split(pairs, pairs, pairs))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_embedded_model_has_learnt_language(tickets):
+    """A dead or shuffled model file would still load; its loss on plain English would not be this low."""
+    model, tokenizer = load_base(None)
+    ids = tokenizer("The man looked at the house and said that he would come back in the morning.", return_tensors="pt")
+    with torch.no_grad():
+        loss = model(**ids, labels=ids.input_ids).loss.item()
+    assert loss < 5.0  # ln 8192 = 9.0 is knowing nothing
+
+
+def test_variants_train_on_named_layers_only(tiny_phi, small_split):
+    run = replace(LoRA(base=tiny_phi, **QUICK), target_modules=("q_proj",)).train(small_split)
+    from safetensors import safe_open
+
+    with safe_open(run.folder / "adapter" / "adapter_model.safetensors", "pt") as file:
+        assert all("q_proj" in key for key in file.keys()) and len(list(file.keys())) == 4
