@@ -19,7 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
     serve.add_argument("--port", type=int, default=8000)
     serve.add_argument("--data-dir", default="ftkit-service", help="where files, jobs and models live (default: %(default)s)")
-    serve.add_argument("--key", help="the API key clients must send (default: a new one, shown once)")
+    serve.add_argument("--key", help="the API key clients must send; others on this machine can see it in the process "
+                       "list, so prefer FTKIT_SERVICE_KEY in the environment (default: a new one, shown once)")
 
     given = parser.parse_args(arguments)
     try:

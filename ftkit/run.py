@@ -154,7 +154,7 @@ class Run:
         except BaseException as error:
             self.emit(Status("failed", f"{type(error).__name__}: {error}"))
             raise
-        self.emit(Status("cancelled", "stopped on request; what was learnt so far is kept") if self.stopping else Status("succeeded"))
+        self.emit(Status("cancelled", "stopped on request") if self.stopping else Status("succeeded"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,6 @@
 """Shared fixtures. Tiny models are built from a config here; nothing is downloaded."""
 
-import os
-from pathlib import Path
-
 import pytest
-
-os.environ["HF_HUB_OFFLINE"] = "1"  # a test that asks the hub is a test that fails on a train
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)

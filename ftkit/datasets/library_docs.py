@@ -17,6 +17,7 @@ from types import ModuleType
 
 from ftkit.data import Dataset, Pair
 from ftkit.errors import DataError
+from ftkit.split import near_duplicates
 
 PACKAGES = ("numpy", "scipy", "sklearn", "pandas", "matplotlib")
 
@@ -26,7 +27,7 @@ FEWEST_WORDS = 4
 MOST_TWINS = 3
 """Objects of one last name that may share a summary (numpy.linalg.norm and scipy.linalg.norm); the shortest stays."""
 
-MOST_PARAMETERS = 8
+MOST_PARAMETERS = 5
 """Parameter names kept; the longest signature of pandas has fifty, which would drown the name it belongs to."""
 
 _LEFT_OUT = {
@@ -48,7 +49,9 @@ def library_docs(packages: Sequence[str] = PACKAGES, limit: int | None = None) -
 
         Matrix or vector norm  →  numpy.linalg.norm(x, ord, axis, keepdims)
 
-    with the module as their group, sorted by name. Equal versions of the libraries give equal pairs. An object with
+    sorted by name. The group is the module or class the name belongs to, and near-duplicates of a summary (the same
+    method of ten string classes) count once: so a split tests on modules and classes that training never saw, and no
+    chain of look-alikes ties them together. Equal versions of the libraries give equal pairs. An object with
     several public names counts once, under the shortest. Of two or three namesakes with one summary the shortest name
     stays; any other shared summary ("Fit the model to the data") is left out, as it has no one right answer. About one
     summary in six contains the very name that is looked for (``sort``: "Sort an array along the given axis"); those
@@ -63,7 +66,7 @@ def library_docs(packages: Sequence[str] = PACKAGES, limit: int | None = None) -
 
     Introduced in lesson 03.
     """
-    named: dict[int, tuple[tuple, str, str, object]] = {}  # id of an object → the best of its names
+    named: dict[int, tuple[tuple, str, object]] = {}  # id of an object → the best of its names
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         for package in sorted(packages):
@@ -71,13 +74,14 @@ def library_docs(packages: Sequence[str] = PACKAGES, limit: int | None = None) -
                 for owned, name, value in _members(module):
                     key = (not owned, name.count("."), len(name), name)
                     if id(value) not in named or key < named[id(value)][0]:
-                        named[id(value)] = (key, name, module.__name__, value)
+                        named[id(value)] = (key, name, value)
         described = defaultdict(list)
-        for _, name, module, value in sorted(named.values(), key=lambda entry: entry[0]):
+        for _, name, value in sorted(named.values(), key=lambda entry: entry[0]):
             if (summary := _summary(value)) and len(summary.split()) >= FEWEST_WORDS:
-                described[summary.casefold()].append(Pair(summary, _signature(name, value), group=module))
-    pairs = [alike[0] for alike in described.values() if _one_answer(alike)]
-    data = Dataset(tuple(sorted(pairs, key=lambda pair: pair.positive)), name="library_docs")
+                described[summary.casefold()].append(Pair(summary, _signature(name, value), group=name.rpartition(".")[0]))
+    pairs = sorted((alike[0] for alike in described.values() if _one_answer(alike)), key=lambda pair: pair.positive)
+    links = near_duplicates([pair.anchor for pair in pairs])
+    data = Dataset(tuple(pair for i, pair in enumerate(pairs) if links[i] == i), name="library_docs")
     return data if limit is None else data.sample(limit)
 
 

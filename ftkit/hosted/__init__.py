@@ -4,12 +4,11 @@ One seam: the official client and a base_url. The service may be the kit's own o
 provider, or OpenAI where the account still may.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from ftkit.data import Chat, Dataset, Split
-from ftkit.errors import BudgetError, DataError, RecipeError, RunError
+from ftkit.errors import BudgetError, DataError, RecipeError
 from ftkit.estimate import Estimate, estimate
 from ftkit.hosted.endpoints import Endpoint, endpoint, local_service, openai
 from ftkit.run import Recipe, Run, require
@@ -53,7 +52,8 @@ class Hosted(Recipe):
     def __post_init__(self):
         if isinstance(self.endpoint, dict):  # out of recipe.json
             object.__setattr__(self, "endpoint", Endpoint.from_dict(self.endpoint))
-        require(isinstance(self.endpoint, Endpoint), "Hosted: endpoint must be local_service(), endpoint(url) or openai()")
+        good = isinstance(self.endpoint, Endpoint)
+        require(good, "Hosted: endpoint must be local_service(), endpoint(url) or openai()")
         for name, (low, high) in {"epochs": EPOCHS, "batch_size": BATCH_SIZES}.items():
             value = getattr(self, name)
             good = value == "auto" or (type(value) is int and low <= value <= high)
@@ -103,13 +103,7 @@ class Hosted(Recipe):
         """The tuned model of the run in ``folder``; a local service that has ended is started again."""
         from ftkit.hosted import jobs  # openai
 
-        try:
-            job = json.loads((Path(folder) / "job.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RunError(f"{folder}: the run has no job (job.json is missing); it ended before one was made") from None
-        if not job["fine_tuned_model"]:
-            raise RunError(f"{folder}: job {job['id']} is {job['status']} and left no model; train again")
-        return jobs.HostedModel(self.endpoint, job["fine_tuned_model"])
+        return jobs.tuned_model(self.endpoint, Path(folder))
 
     def _check(self, split: Split) -> None:
         super()._check(split)
@@ -117,7 +111,8 @@ class Hosted(Recipe):
             if not isinstance(row, Chat):
                 raise DataError(f"{row.where or split.train.name}: Hosted learns from chats; got {type(row).__name__}")
         if len(split.train) < LEAST_EXAMPLES:
-            raise DataError(f"{split.train.name}: {len(split.train)} training rows; the service wants {LEAST_EXAMPLES} or more")
+            rows = f"{split.train.name}: {len(split.train)} training rows"
+            raise DataError(f"{rows}; the service wants {LEAST_EXAMPLES} or more")
         if self.endpoint.spends and self.base is None:
             raise RecipeError("Hosted: name the base= to train where it may cost money; its price depends on it")
 
@@ -135,6 +130,6 @@ def within_budget(cost: Estimate, max_usd: float | None) -> None:
         raise BudgetError(f"train: cannot keep within ${max_usd:,.2f}: {cost.price}; pass Hosted(usd_per_million=…)")
     if cost.usd_high > max_usd:
         raise BudgetError(
-            f"train: may cost up to ${cost.usd_high:,.2f}, more than max_usd=${max_usd:,.2f}; use fewer rows or epochs, "
-            f"or raise the limit. Estimate: {cost}"
+            f"train: may cost up to ${cost.usd_high:,.2f}, more than max_usd=${max_usd:,.2f}; use fewer rows or "
+            f"epochs, or raise the limit. Estimate: {cost}"
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 import openai
 
 from ftkit.data import Dataset, write_atomic, write_jsonl
-from ftkit.errors import EndpointError
+from ftkit.errors import EndpointError, RunError
 from ftkit.events import Event, Status, Step, Val
 from ftkit.hosted import Endpoint, Hosted
 from ftkit.run import Run
@@ -37,7 +37,7 @@ def train(recipe: Hosted, train: Dataset, val: Dataset, run: Run) -> None:
         try:
             job = follow(client, job, run, seconds=0.5 if recipe.endpoint.local else 5)
         except KeyboardInterrupt:  # the second one: do not leave a job behind that nobody watches
-            client.fine_tuning.jobs.cancel(job.id)
+            cancel(client, job.id)
             raise
         record(job, run.folder)
     if job.status == "failed":
@@ -128,10 +128,33 @@ def translated(event, status: str) -> Iterator[Event]:
         yield Val(step, loss)
 
 
-def record(job, folder: Path) -> None:
-    """Note in job.json what is needed to find the job and its model again."""
+def record(job, folder: Path) -> dict:
+    """What job.json now says: enough to find the job and its model again."""
     names = ("id", "status", "model", "fine_tuned_model", "trained_tokens", "training_file", "validation_file")
-    write_atomic(folder / "job.json", json.dumps({name: getattr(job, name) for name in names}, indent=2) + "\n")
+    noted = {name: getattr(job, name) for name in names}
+    write_atomic(folder / "job.json", json.dumps(noted, indent=2) + "\n")
+    return noted
+
+
+def tuned_model(endpoint: Endpoint, folder: Path) -> "HostedModel":
+    """The model that the run's job made; a job that had not ended when the run did is asked after.
+
+    Raises:
+        RunError: the run has no job, or the job no model.
+    """
+    try:
+        job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{folder}: the run has no job (job.json is missing); it ended before one was made") from None
+    if job["status"] not in ENDED:
+        with refusals(endpoint), endpoint.client() as client:
+            now = client.fine_tuning.jobs.retrieve(job["id"])
+        job = record(now, folder)
+    if job["status"] not in ENDED:
+        raise RunError(f"{folder}: job {job['id']} is {job['status']}; its model can be used once it has succeeded")
+    if not job["fine_tuned_model"]:
+        raise RunError(f"{folder}: job {job['id']} is {job['status']} and left no model; train again")
+    return HostedModel(endpoint, job["fine_tuned_model"])
 
 
 def why(job) -> str:
@@ -157,20 +180,21 @@ def refusals(endpoint: Endpoint) -> Iterator[None]:
     where = endpoint.url or "local service"
     try:
         yield
-    except openai.PermissionDeniedError as error:
-        if error.code != "training_not_available":
-            raise EndpointError(f"{where}: refused: {error}") from error
-        raise EndpointError(
-            f"{where}: this account may not fine-tune (training_not_available): OpenAI has closed fine-tuning for it; "
-            "train for free with endpoint=ftkit.local_service(), or with another provider's endpoint(base_url)"
-        ) from error
-    except openai.AuthenticationError as error:
-        raise EndpointError(f"{where}: the API key was not accepted ({error.code}); check {endpoint.key_env or 'it'}") from None
+    except openai.AuthenticationError as error:  # its text may repeat a part of the key
+        code, variable = error.code, endpoint.key_env or "it"
+        raise EndpointError(f"{where}: the API key was not accepted ({code}); check {variable}") from None
     except openai.APIConnectionError as error:
-        raise EndpointError(f"{where}: out of reach: {error.__cause__ or error}; check the URL and the network") from error
+        why = error.__cause__ or error
+        raise EndpointError(f"{where}: out of reach: {why}; check the URL and the network") from error
     except openai.APIError as error:
-        about = f" ({error.code}, {error.param})" if error.code else ""
-        raise EndpointError(f"{where}: {error.message}{about}") from error
+        if isinstance(error, openai.PermissionDeniedError) and error.code == "training_not_available":
+            raise EndpointError(
+                f"{where}: this account may not fine-tune (training_not_available): OpenAI has closed fine-tuning for "
+                "it; train for free with endpoint=ftkit.local_service(), or with another provider's endpoint(base_url)"
+            ) from error
+        message = error.body.get("message") if isinstance(error.body, dict) else None
+        about = ", ".join(str(one) for one in (error.code, error.param) if one)
+        raise EndpointError(f"{where}: {message or error}" + (f" ({about})" if about else "")) from error
 
 
 class HostedModel:

@@ -51,7 +51,8 @@ def serve(
     try:
         listener = socket.create_server((host, port))
     except OSError as error:
-        raise FtkitError(f"serve: cannot listen on {host}:{port} ({error.strerror}); choose another port, or 0") from None
+        why = f"serve: cannot listen on {host}:{port} ({error.strerror}); choose another port, or 0"
+        raise FtkitError(why) from None
     with listener:
         url = f"http://{host}:{listener.getsockname()[1]}/v1"
 

@@ -13,8 +13,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000, help="0: any free port")
     parser.add_argument("--data-dir", default="ftkit-service", help="where files, jobs and tuned models live")
     parser.add_argument("--key", help="the API key; others can see it in the process list: prefer FTKIT_SERVICE_KEY")
-    parser.add_argument("--base", action="append", default=[], help="a model to offer beside the embedded one; repeatable")
-    parser.add_argument("--with-parent", action="store_true", help="for programs: say the URL on stdout, end with stdin")
+    parser.add_argument("--base", action="append", default=[], help="a model to offer besides; repeatable")
+    parser.add_argument("--with-parent", action="store_true", help="say the URL on stdout, end with stdin")
     options = parser.parse_args()
     try:
         serve(**vars(options))

@@ -58,7 +58,9 @@ def routes(store: Store) -> APIRouter:
         """The bytes; result files in base64, as OpenAI serves them."""
         file = found(store, id)
         data = store.blob(id).read_bytes()
-        return Response(base64.b64encode(data) if file["purpose"] == RESULTS else data, media_type="application/octet-stream")
+        if file["purpose"] == RESULTS:
+            data = base64.b64encode(data)
+        return Response(data, media_type="application/octet-stream")
 
     @router.delete("/{id}")
     def delete(id: str) -> dict:

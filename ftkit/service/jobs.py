@@ -77,18 +77,23 @@ def validate(store: Store, job: dict) -> None:
 
 
 def read_rows(store: Store, file_id: str) -> Dataset:
-    """The chats of an uploaded file; complaints name it as its owner does, not as we keep it.
+    """The chats of an uploaded file; complaints name it as its owner does.
 
     Raises:
         DataError: a faulty row, or the file has been deleted.
     """
-    file = store.one("files", file_id)
-    if file is None:
+    if store.one("files", file_id) is None:
         raise DataError(f"{file_id}: the file was deleted before the job could read it; upload it again")
     try:
         return read_chats(store.blob(file_id))
     except DataError as error:
-        raise DataError(*(problem.replace(file_id, file["filename"]) for problem in error.problems)) from None
+        raise DataError(*(in_owners_words(store, file_id, problem) for problem in error.problems)) from None
+
+
+def in_owners_words(store: Store, file_id: str, complaint: str) -> str:
+    """The complaint with the file's own name in place of the id we keep it under."""
+    file = store.one("files", file_id)
+    return complaint.replace(file_id, file["filename"]) if file else complaint
 
 
 def next_with(store: Store, status: str) -> dict | None:

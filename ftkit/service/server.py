@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -37,7 +37,7 @@ def run_server(
         server = Server(config, ready)
         if with_parent:
             when_parent_ends(server.stop)
-        with working(store):
+        with working(store), suppress(KeyboardInterrupt):  # uvicorn has closed in good order, and passes Ctrl-C on
             server.run(sockets=[listener])
 
 
@@ -71,7 +71,7 @@ def only_one(root: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "locked" not in str(error):
             raise
-        raise FolderInUse(f"{root}: another service uses this data folder; stop it, or choose another data_dir") from None
+        raise FolderInUse(f"{root}: another service uses this folder; stop it, or choose another data_dir") from None
     finally:
         lock.close()
 

@@ -90,7 +90,9 @@ class Store:
         with self.connection() as db:
             return _decoded(db.execute(f"SELECT * FROM {table} WHERE id = ?", (id,)).fetchone())
 
-    def page(self, table: str, *, after: str | None, limit: int, order: str = "desc", **equal) -> tuple[list[dict], bool]:
+    def page(
+        self, table: str, *, after: str | None, limit: int, order: str = "desc", **equal
+    ) -> tuple[list[dict], bool]:
         """Up to ``limit`` rows that lie beyond the row ``after``, and whether there are more.
 
         Raises:

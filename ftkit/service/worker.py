@@ -60,8 +60,9 @@ def work_on(store: Store, job: dict) -> None:
     try:
         train(store, job)
     except DataError as error:
-        message = "\n".join(error.problems).replace(job["training_file"], store.one("files", job["training_file"])["filename"])
-        jobs.fail(store, job["id"], message, code="invalid_training_file", param="training_file")
+        param = "validation_file" if str(job["validation_file"]) in str(error) else "training_file"
+        message = jobs.in_owners_words(store, job[param], str(error))
+        jobs.fail(store, job["id"], message, code=f"invalid_{param}", param=param)
     except FtkitError as error:
         jobs.fail(store, job["id"], str(error), code="invalid_job")
     except Exception as error:

@@ -91,7 +91,7 @@ def _run(track: str, folder: Path) -> dict:
                     result = message.get("result", result)
                     if "share" in message:
                         bar.update(message["share"] - bar.n)
-                        bar.set_postfix_str(message["says"])
+                        bar.set_description_str(f"{track}: {message['says']}")
             process.wait()
         except BaseException:
             _end(process)
@@ -105,7 +105,7 @@ def _run(track: str, folder: Path) -> dict:
     return {"track": track, "title": TITLES[track], **result, "seconds": seconds, "peak_mib": memory.mib}
 
 
-BAR = "{desc:<7}{percentage:3.0f}%|{bar}| {elapsed} {postfix}"
+BAR = "{percentage:3.0f}%|{bar:25}| {elapsed} {desc}"
 
 
 class Peak:

@@ -1,15 +1,15 @@
 """The Hosted recipe against a real local service."""
 
 import json
-from dataclasses import replace
-from pathlib import Path
+import os
+from dataclasses import asdict, replace
 
 import pytest
 
 from ftkit.data import Chat, Dataset, Pair, Split
 from ftkit.errors import BudgetError, DataError, EndpointError, RecipeError, RunError
 from ftkit.events import Saved, Status, Step, Val
-from ftkit.hosted import Hosted, endpoint, local_service, openai
+from ftkit.hosted import Hosted, endpoint, local_process, local_service, openai
 from ftkit.run import Recipe, Run
 
 REPLIES = {"My parcel {} is late": "shipping", "Refund invoice {} please": "refund"}
@@ -34,9 +34,11 @@ SPLIT = Split(chats(12), chats(4), chats(2))
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    service = local_service(tmp_path_factory.mktemp("service"))
-    yield service
-    service.close()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OMP_NUM_THREADS", "1")  # for so small a model threads only get into each other's way
+        service = local_service(tmp_path_factory.mktemp("service"))
+        yield service
+        service.close()
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,8 @@ def test_the_tuned_model_answers_and_the_base_does_not(run):
 
 def test_the_test_rows_are_never_uploaded(service, run):
     with service.client() as client:
-        uploaded = {file.filename: client.files.content(file.id).text for file in client.files.list(purpose="fine-tune")}
+        files = client.files.list(purpose="fine-tune")
+        uploaded = {file.filename: client.files.content(file.id).text for file in files}
     assert set(uploaded) == {"train.jsonl", "val.jsonl"}
     assert len(uploaded["train.jsonl"].splitlines()) == 12 and len(uploaded["val.jsonl"].splitlines()) == 4
 
@@ -78,8 +81,6 @@ def test_the_key_is_nowhere_in_the_run_folder_nor_in_any_text_form(service, run)
     files = [path for path in run.folder.rglob("*") if path.is_file()]
     assert {path.name for path in files} >= {"recipe.json", "job.json", "events.jsonl", "data.json"}
     assert [path for path in files if key in path.read_text()] == []
-    from ftkit.hosted import local_process
-
     for thing in (service, run.recipe, run, run.model, local_process.service(service.data_dir)):
         assert key not in repr(thing)
 
@@ -119,6 +120,15 @@ def test_a_reopened_run_starts_its_service_again_and_the_model_answers(service, 
     assert reopened.model.name == run.model.name
 
 
+def test_a_job_that_ended_after_its_notebook_is_found_when_the_run_is_reopened(run):
+    """As if the notebook had died while the service went on: job.json still says running."""
+    noted = run.folder / "job.json"
+    job = json.loads(noted.read_text())
+    noted.write_text(json.dumps(job | {"status": "running", "fine_tuned_model": None}))
+    assert Run.open(run.folder).model.name == job["fine_tuned_model"]
+    assert json.loads(noted.read_text()) == job
+
+
 def test_too_few_rows_or_rows_of_another_kind_are_refused_before_anything_is_made(tmp_path):
     recipe = Hosted(endpoint=endpoint("http://127.0.0.1:9/v1"))
     with pytest.raises(DataError, match="9 training rows"):
@@ -145,8 +155,6 @@ def test_a_value_that_cannot_work_is_refused_at_once(field):
 
 def test_a_recipe_comes_back_from_its_json():
     recipe = Hosted(endpoint=openai(key_env="MY_KEY"), base="gpt-4o-mini-2024-07-18", epochs=2)
-    from dataclasses import asdict
-
     assert Recipe.from_dict(json.loads(json.dumps({"kind": "Hosted", **asdict(recipe)}))) == recipe
 
 
@@ -194,7 +202,5 @@ def test_loopback_goes_past_any_proxy(monkeypatch):
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("K", "k")
     endpoint("http://127.0.0.1:9/v1", key_env="K").client().close()
-    import os
-
     assert os.environ["NO_PROXY"] == "intranet,127.0.0.1,localhost"
     assert os.environ["no_proxy"] == "127.0.0.1,localhost"

@@ -14,7 +14,7 @@ from ftkit.hosted.jobs import translated
 
 @pytest.fixture
 def answering(monkeypatch):
-    """``answering({"POST /v1/files": (200, {…})})``: a Hosted recipe whose service answers so, and what it was asked."""
+    """``answering({"POST /v1/files": (200, {…})})``: a recipe whose service answers so, and what it was asked."""
     servers = []
 
     def start(answers: dict) -> tuple[Hosted, list[str]]:
@@ -55,7 +55,7 @@ def envelope(code: str | None, message: str = "No.") -> dict:
     return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
 
 
-FILE = {"id": "file-1", "object": "file", "bytes": 1, "created_at": 1, "filename": "t", "purpose": "fine-tune", "status": "processed"}
+FILE = {"id": "file-1", "object": "file", "bytes": 1, "created_at": 1, "filename": "t", "purpose": "fine-tune"}
 
 
 def test_a_closed_account_is_offered_the_local_service(answering, tmp_path):

@@ -6,10 +6,10 @@ import urllib.request
 from dataclasses import dataclass
 
 import pytest
-
 from service_helpers import method, tickets, upload, wait
 
 from ftkit.hosted import local_service
+
 
 @dataclass
 class Answer:
@@ -20,9 +20,11 @@ class Answer:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory):
-    endpoint = local_service(tmp_path_factory.mktemp("service"))
-    yield endpoint
-    endpoint.close()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OMP_NUM_THREADS", "1")  # for so small a model threads only get into each other's way
+        endpoint = local_service(tmp_path_factory.mktemp("service"))
+        yield endpoint
+        endpoint.close()
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +37,7 @@ def client(service):
 def send(service):
     """``send("POST", "/models", {…}, key=…)``: a request as no client would check it, and the raw answer."""
 
-    def send(verb: str, path: str, body: dict | bytes | None = None, key: str | None = service.key, **headers) -> Answer:
+    def send(verb: str, path: str, body: dict | bytes | None = None, key=service.key, **headers) -> Answer:
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
         data = json.dumps(body).encode() if isinstance(body, dict) else body

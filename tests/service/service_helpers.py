@@ -3,11 +3,11 @@
 import json
 import time
 
-REPLIES = {"My parcel {} is late": "shipping", "Refund invoice {} please": "refund"}
+REPLIES = {"My parcel {} is late": "late parcel", "Refund invoice {} please": "money back"}
 
 
 def tickets(n: int = 12) -> list[dict]:
-    """``n`` rows with two kinds of question, each with its one-word answer."""
+    """``n`` rows with two kinds of question, each with its two-word answer."""
     pairs = list(REPLIES.items())
     return [chat(pairs[i % 2][0].format(i), pairs[i % 2][1]) for i in range(n)]
 

@@ -66,23 +66,19 @@ def test_a_killed_service_leaves_no_worker_and_its_job_is_trained_again(tmp_path
     service.close()
 
 
-def test_a_killed_worker_fails_its_job_and_the_next_job_finds_a_new_one(tmp_path):
-    service = local_service(tmp_path)
-    with service.client() as client:
-        file = upload(client, tickets())
-        job = client.fine_tuning.jobs.create(
-            model="ftkit-phi-7m", training_file=file, method=method(n_epochs=50, batch_size=1)
-        )
-        wait_for_step(client, job.id)
-        pid = local_process.service(service.data_dir).process.pid
-        (worker,) = workers_of(pid)
-        worker.kill()
-        job = wait(client, job.id, "failed", seconds=10)
-        assert job.error.code == "server_error" and "killed" in job.error.message
-        after = client.fine_tuning.jobs.create(model="ftkit-phi-7m", training_file=file)
-        wait(client, after.id, "queued", "running", seconds=10)  # files are checked by a worker, so there is one
-        client.fine_tuning.jobs.cancel(after.id)
-    service.close()
+def test_a_killed_worker_fails_its_job_and_the_next_job_finds_a_new_one(client, service):
+    file = upload(client, tickets())
+    job = client.fine_tuning.jobs.create(
+        model="ftkit-phi-7m", training_file=file, method=method(n_epochs=50, batch_size=1)
+    )
+    wait(client, job.id, "running")
+    (worker,) = workers_of(local_process.service(service.data_dir).process.pid)
+    worker.kill()
+    job = wait(client, job.id, "failed", seconds=10)
+    assert job.error.code == "server_error" and "killed" in job.error.message
+    after = client.fine_tuning.jobs.create(model="ftkit-phi-7m", training_file=file)
+    wait(client, after.id, "queued", "running", seconds=10)  # files are checked by a worker, so there is one
+    client.fine_tuning.jobs.cancel(after.id)
 
 
 def test_a_killed_notebook_takes_service_and_worker_with_it(tmp_path):

@@ -38,10 +38,12 @@ WRONG = {  # request → status, code, param
         "/fine_tuning/jobs", job(hyperparameters={"n_epochs": 51}), 400, "invalid_value", "hyperparameters.n_epochs",
     ),
     "epochs in words": (
-        "/fine_tuning/jobs", job(hyperparameters={"n_epochs": "many"}), 400, "invalid_value", "hyperparameters.n_epochs",
+        "/fine_tuning/jobs", job(hyperparameters={"n_epochs": "many"}), 400, "invalid_value",
+        "hyperparameters.n_epochs",
     ),
     "batch of 257": (
-        "/fine_tuning/jobs", job(hyperparameters={"batch_size": 257}), 400, "invalid_value", "hyperparameters.batch_size",
+        "/fine_tuning/jobs", job(hyperparameters={"batch_size": 257}), 400, "invalid_value",
+        "hyperparameters.batch_size",
     ),
     "no learning": (
         "/fine_tuning/jobs", job(hyperparameters={"learning_rate_multiplier": 0}), 400, "invalid_value",
@@ -51,7 +53,9 @@ WRONG = {  # request → status, code, param
     "empty suffix": ("/fine_tuning/jobs", job(suffix=""), 400, "invalid_value", "suffix"),
     "large seed": ("/fine_tuning/jobs", job(seed=2**31), 400, "invalid_value", "seed"),
     "seed in words": ("/fine_tuning/jobs", job(seed="x"), 400, "invalid_type", "seed"),
-    "much metadata": ("/fine_tuning/jobs", job(metadata={str(i): "" for i in range(17)}), 400, "invalid_value", "metadata"),
+    "much metadata": (
+        "/fine_tuning/jobs", job(metadata={str(i): "" for i in range(17)}), 400, "invalid_value", "metadata",
+    ),
     "dpo": ("/fine_tuning/jobs", job(method={"type": "dpo"}), 400, "invalid_value", "method.type"),
     "both places": (
         "/fine_tuning/jobs", job(method=method(), hyperparameters={}), 400, "invalid_value", "hyperparameters",
@@ -65,8 +69,8 @@ WRONG = {  # request → status, code, param
         "/chat/completions", talk(messages=[{"role": "king", "content": "x"}]), 400, "invalid_value", "messages.0.role",
     ),
     "an image": (
-        "/chat/completions", talk(messages=[{"role": "user", "content": [{"type": "image_url"}]}]), 400, "invalid_value",
-        "messages.0.content",
+        "/chat/completions", talk(messages=[{"role": "user", "content": [{"type": "image_url"}]}]), 400,
+        "invalid_value", "messages.0.content",
     ),
     "hot": ("/chat/completions", talk(temperature=2.1), 400, "invalid_value", "temperature"),
     "five stops": ("/chat/completions", talk(stop=list("abcde")), 400, "invalid_value", "stop"),
@@ -184,13 +188,14 @@ def test_a_tuned_model_is_not_tuned_again_and_a_finished_job_not_cancelled(send,
     assert (answer.status, answer.body["error"]["code"]) == (400, "job_already_completed")
 
 
-def test_a_stream_says_what_the_whole_answer_says(client):
-    """At temperature 0, with several words, so that there is more than one piece."""
-    settings = {"model": "ftkit-phi-7m", "messages": QUESTION, "temperature": 0, "max_tokens": 20}
+def test_a_stream_says_what_the_whole_answer_says(client, tuned):
+    """At temperature 0, with an answer of two words, so that there are pieces with a space between them."""
+    settings = {"model": tuned.fine_tuned_model, "messages": QUESTION, "temperature": 0, "max_tokens": 20}
     whole = client.chat.completions.create(**settings)
     stream = client.chat.completions.create(**settings, stream=True, stream_options={"include_usage": True})
     chunks = list(stream)
-    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == whole.choices[0].message.content
+    pieces = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
+    assert len(pieces) == 2 and "".join(pieces) == whole.choices[0].message.content == "late parcel"
     assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == whole.choices[0].finish_reason
     assert chunks[-1].usage == whole.usage and whole.usage.total_tokens > whole.usage.prompt_tokens > 0
 
@@ -213,7 +218,6 @@ def test_an_answer_can_be_cut_repeated_and_drawn_again(client):
 
 def test_text_parts_are_read_like_text(client):
     parts = [{"role": "user", "content": [{"type": "text", "text": QUESTION[0]["content"]}]}]
-    answers = [
-        client.chat.completions.create(model="ftkit-phi-7m", messages=m, temperature=0, max_tokens=8) for m in (QUESTION, parts)
-    ]
+    settings = {"model": "ftkit-phi-7m", "temperature": 0, "max_tokens": 8}
+    answers = [client.chat.completions.create(messages=messages, **settings) for messages in (QUESTION, parts)]
     assert answers[0].choices[0].message.content == answers[1].choices[0].message.content

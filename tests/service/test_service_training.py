@@ -2,14 +2,14 @@
 
 import base64
 import csv
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from openai.types import FileObject, Model
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
 from service_helpers import chat, method, tickets, upload, wait, wait_for_step
-
-from ftkit.hosted import local_service
 
 RECORDED_JOB = {  # the keys of api.openai.com's answer to jobs.create, 2024-10-15
     "object", "id", "model", "created_at", "finished_at", "fine_tuned_model", "organization_id", "result_files",
@@ -28,8 +28,8 @@ def test_a_tuned_model_answers_what_it_was_taught(client, tuned):
         which: client.chat.completions.create(model=name, messages=question, temperature=0).choices[0].message.content
         for which, name in names.items()
     }
-    assert said["tuned"] == "shipping"
-    assert said["base"] != "shipping"
+    assert said["tuned"] == "late parcel"
+    assert said["base"] != "late parcel"
 
 
 def test_a_finished_job_says_all_it_should(tuned):
@@ -55,7 +55,10 @@ def test_the_events_tell_the_story_newest_first_page_by_page(client, tuned):
         "Fine-tuning job started",
     ]
     assert messages[5].startswith("Step 1/12: training loss=")
-    assert messages[-2:] == [f"New fine-tuned model created: {tuned.fine_tuned_model}", "The job has successfully completed"]
+    assert messages[-2:] == [
+        f"New fine-tuned model created: {tuned.fine_tuned_model}",
+        "The job has successfully completed",
+    ]
     losses = [event.data["train_loss"] for event in events[::-1] if "train_loss" in (event.data or {})]
     assert losses[-1] < losses[0] / 2
 
@@ -105,11 +108,14 @@ def test_a_bad_row_fails_the_job_and_is_named_by_its_line(client):
     assert job.fine_tuned_model is None
 
 
-def test_a_row_longer_than_the_model_reads_fails_the_job_and_is_named_by_its_line(client):
-    rows = tickets(11) + [chat("word " * 3000, "shipping")]
-    job = client.fine_tuning.jobs.create(model="ftkit-phi-7m", training_file=upload(client, rows, "desk.jsonl"))
+@pytest.mark.parametrize("param", ["training_file", "validation_file"])
+def test_a_row_longer_than_the_model_reads_fails_the_job_and_is_named_by_its_line(client, param):
+    """Only the tokenizer can tell, so this comes out once the job runs."""
+    files = {name: upload(client, tickets()) for name in ("training_file", "validation_file")}
+    files[param] = upload(client, tickets(11) + [chat("word " * 3000, "shipping")], "desk.jsonl")
+    job = client.fine_tuning.jobs.create(model="ftkit-phi-7m", **files)
     job = wait(client, job.id, "failed")
-    assert job.error.code == "invalid_training_file"
+    assert (job.error.code, job.error.param) == (f"invalid_{param}", param)
     assert job.error.message.startswith("desk.jsonl:12: ")
 
 
@@ -121,7 +127,9 @@ def test_fewer_than_ten_rows_fail_the_job(client):
 
 def test_a_bad_validation_file_is_told_from_a_bad_training_file(client):
     job = client.fine_tuning.jobs.create(
-        model="ftkit-phi-7m", training_file=upload(client, tickets()), validation_file=upload(client, b"{}\n", "v.jsonl")
+        model="ftkit-phi-7m",
+        training_file=upload(client, tickets()),
+        validation_file=upload(client, b"{}\n", "v.jsonl"),
     )
     job = wait(client, job.id, "failed")
     assert (job.error.code, job.error.param) == ("invalid_validation_file", "validation_file")
@@ -180,21 +188,34 @@ def test_lists_come_newest_first_and_page_by_page(client, tuned, what):
     assert [one.id for one in listing(limit=1, after=whole[0]).data] == whole[1:2]
 
 
-def test_a_tuned_model_survives_a_restart_and_can_be_deleted(tmp_path):
-    """Another service, so that the shared one goes on: train, stop, start on the same folder, ask, delete."""
-    service = local_service(tmp_path)
-    with service.client() as client:
-        job = client.fine_tuning.jobs.create(
-            model="ftkit-phi-7m", training_file=upload(client, tickets()), method=method(n_epochs=4)
-        )
-        name = wait(client, job.id, "succeeded").fine_tuned_model
-    service.close()
+def test_a_deleted_model_is_gone_from_the_list_and_from_the_disk(client, service, send):
+    job = client.fine_tuning.jobs.create(
+        model="ftkit-phi-7m", training_file=upload(client, tickets()), method=method(n_epochs=1)
+    )
+    name = wait(client, job.id, "succeeded").fine_tuned_model
+    adapter = Path(service.data_dir, "runs", job.id, "adapter")
+    assert name in [model.id for model in client.models.list()] and adapter.is_dir()
+    assert client.models.delete(name).deleted
+    assert name not in [model.id for model in client.models.list()] and not adapter.exists()
+    question = {"model": name, "messages": [{"role": "user", "content": "x"}]}
+    assert send("POST", "/chat/completions", question).body["error"]["code"] == "model_not_found"
 
-    with local_service(tmp_path).client() as client:
-        question = [{"role": "user", "content": "Refund invoice 77 please"}]
-        assert client.chat.completions.create(model=name, messages=question, temperature=0).choices[0].message.content == "refund"
-        assert client.fine_tuning.jobs.retrieve(job.id).status == "succeeded"
-        assert client.models.delete(name).deleted
-        assert name not in [model.id for model in client.models.list()]
-        assert not list(tmp_path.glob("runs/*/adapter"))
-    service.close()
+
+def test_many_clients_at_once_do_not_get_in_each_others_way(client, service):
+    """While a job writes a step every few milliseconds: no request fails, no row is lost."""
+    job = client.fine_tuning.jobs.create(
+        model="ftkit-phi-7m", training_file=upload(client, tickets()), method=method(n_epochs=50, batch_size=1)
+    )
+    wait_for_step(client, job.id)
+
+    def use(i: int) -> list[str]:
+        with service.client().with_options(max_retries=0) as mine:
+            ids = [upload(mine, tickets(1)) for _ in range(5)]
+            mine.fine_tuning.jobs.list_events(job.id)
+            return ids
+
+    with ThreadPoolExecutor(8) as pool:
+        ids = {id for some in pool.map(use, range(8)) for id in some}
+    assert client.fine_tuning.jobs.retrieve(job.id).status == "running"
+    client.fine_tuning.jobs.cancel(job.id)
+    assert len(ids) == 40 and ids <= {file.id for file in client.files.list()}

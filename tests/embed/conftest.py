@@ -1,0 +1,37 @@
+import pytest
+
+from ftkit.data import Dataset, Pair
+from ftkit.embed import Embed
+from ftkit.events import Step
+
+TOPICS = ("invoice", "password", "parcel", "refund", "printer", "keyboard", "holiday", "contract", "garden", "kettle",
+          "bicycle", "library", "concert", "recipe", "passport", "umbrella", "mattress", "camera", "ladder", "piano")  # fmt: skip
+
+
+def pairs(topics=TOPICS, name="made-up") -> Dataset:
+    return Dataset(tuple(Pair(f"where is my {topic}", f"help.{topic}.find(owner, place)") for topic in topics), name)
+
+
+@pytest.fixture(scope="session")
+def split():
+    from ftkit.data import Split
+
+    return Split(pairs(TOPICS[:12]), pairs(TOPICS[12:16]), pairs(TOPICS[16:]))
+
+
+@pytest.fixture(scope="session")
+def recipe():
+    return Embed(batch_size=4, max_length=32)  # 12 rows: three steps
+
+
+@pytest.fixture(scope="session")
+def run(recipe, split, tmp_path_factory):
+    """One real, tiny run of all-MiniLM-L6-v2, for every test that only looks at what it left."""
+    run = recipe.train(split, folder=tmp_path_factory.mktemp("embed") / "run")
+    assert [event.step for event in run.history if isinstance(event, Step)] == [1, 2, 3], "the fixture itself is alive"
+    return run
+
+
+@pytest.fixture(scope="session")
+def base(recipe):
+    return recipe.base_model()

@@ -1,0 +1,112 @@
+"""Training, for real, with all-MiniLM-L6-v2 and a dozen pairs."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ftkit.data import Dataset, Pair, Split
+from ftkit.events import Saved, Status, Step, Val
+from ftkit.run import Run
+
+
+def _weights(run) -> bytes:
+    return (run.folder / "model" / "model.safetensors").read_bytes()
+
+
+def test_training_lowers_the_validation_loss_and_says_what_it_does(run):
+    steps = [event for event in run.history if isinstance(event, Step)]
+    assert run.status == "succeeded"
+    assert all(step.steps == 3 and step.loss > 0 for step in steps)
+    assert max(step.learning_rate for step in steps) == run.recipe.learning_rate
+    before, after = run.val_losses
+    assert after < before
+    assert [type(event) for event in run.history][-2:] == [Saved, Status]
+
+
+def test_the_trained_model_differs_from_its_base(run, base, split):
+    texts = [pair.anchor for pair in split.test]
+    assert np.abs(run.model.encode(texts) - base.encode(texts)).max() > 1e-3
+
+
+def test_the_saved_folder_loads_in_plain_sentence_transformers_with_equal_vectors(run, split):
+    from sentence_transformers import SentenceTransformer
+
+    texts = [pair.anchor for pair in split.test] + ["a longer text " * 60]
+    plain = SentenceTransformer(str(run.folder / "model"), local_files_only=True)
+    assert np.allclose(plain.encode(texts), run.model.encode(texts), atol=1e-6)
+    assert plain.max_seq_length == 256, "the shorter limit was for training only"
+
+
+def test_a_run_reopened_from_disk_holds_the_same_model(run, split):
+    texts = [pair.anchor for pair in split.test]
+    assert np.array_equal(Run.open(run.folder).model.encode(texts), run.model.encode(texts))
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit_and_another_seed_does_not(run, split, tmp_path):
+    again = run.recipe.train(split, folder=tmp_path / "again")
+    other = replace(run.recipe, seed=1).train(split, folder=tmp_path / "other")
+    assert _weights(again) == _weights(run)
+    assert _weights(other) != _weights(run)
+
+
+class Poisoned(Dataset):
+    """Rows that may be counted and fingerprinted for the record, never read."""
+
+    fingerprint = "sealed"
+
+    def __iter__(self):
+        raise AssertionError("somebody looked at the test rows")
+
+    __getitem__ = sample = __iter__
+
+
+def test_the_engine_never_sees_the_test_rows(recipe, split, tmp_path):
+    sealed = Split(split.train, split.val[:0], Poisoned(split.test.rows))
+    run = recipe.train(sealed, folder=tmp_path / "run")
+    assert run.status == "succeeded"
+    assert run.val_losses == [], "an empty validation part is no fault"
+
+
+def test_a_watcher_that_returns_true_stops_the_run_and_keeps_a_usable_model(recipe, split, tmp_path):
+    run = recipe.train(split, folder=tmp_path / "run", watch=lambda event: isinstance(event, Step))
+    assert run.status == "cancelled"
+    assert len(run.losses) == 1
+    assert Run.open(run.folder).model.encode(["where is my parcel"]).shape == (1, 384)
+    assert not (run.folder / "model.tmp").exists()
+
+
+def test_a_run_stopped_before_its_first_step_keeps_nothing(recipe, split, tmp_path):
+    run = recipe.train(split, folder=tmp_path / "run", watch=lambda event: isinstance(event, Val))
+    assert run.status == "cancelled"
+    assert not (run.folder / "model").exists()
+
+
+def test_equal_positives_never_meet_in_a_batch(recipe, split, tmp_path):
+    """Four rows of one positive in batches of four: each stands alone with its wrong answers, or quite alone."""
+    rows = Dataset(tuple(Pair(f"question {i}", "the one answer") for i in range(4)))
+    run = recipe.train(Split(rows, split.val[:0], split.test), folder=tmp_path / "run")
+    assert run.losses == pytest.approx([0.0] * len(run.losses)), "alone there is nothing to confuse it with"
+
+
+def test_training_is_silent_and_writes_only_into_its_folder(tmp_path):
+    code = """
+import warnings; warnings.simplefilter("default")
+from conftest import pairs, TOPICS
+from ftkit.data import Split
+from ftkit.embed import Embed
+split = Split(pairs(TOPICS[:4]), pairs(TOPICS[4:8]), pairs(TOPICS[8:]))
+run = Embed(batch_size=4).train(split, folder="run")
+run.model.search(["where is my parcel"], [pair.positive for pair in split.test], k=2)
+"""
+    here, home = Path(__file__).parent, tmp_path / "home"
+    env = os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{here.parents[1]}", "HF_HOME": str(home), "HOME": str(home)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["run"]
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"recipe.json", "data.json", "events.jsonl", "model"}
+    assert not [path for path in home.rglob("*") if path.is_file()], "nor into a cache"

@@ -1,0 +1,35 @@
+"""Run lessons top to bottom and store what they print: ``python tests/lessons/execute.py [02 …]``.
+
+The stored outputs are what CI compares with (nbval), so look at the diff before you commit it.
+"""
+
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+import conftest  # noqa: E402, F401  the settings that CI runs with
+
+
+def execute(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    started = time.monotonic()
+    shutil.rmtree(path.parent / "runs", ignore_errors=True)
+    NotebookClient(
+        notebook, timeout=900, kernel_name="python3", store_widget_state=False, record_timing=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    ).execute()  # fmt: skip
+    notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"], "language_info": {"name": "python"}}
+    nbformat.write(notebook, path)
+    print(f"{path.name}: {time.monotonic() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    for path in sorted((ROOT / "lessons").glob("*.ipynb")):
+        if not sys.argv[1:] or path.name[:2] in sys.argv[1:]:
+            execute(path)
