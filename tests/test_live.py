@@ -1,0 +1,57 @@
+"""Watchers that draw."""
+
+from ftkit import Status, Step, Val
+from ftkit.live import Bar, Curve, live
+from ftkit.plots import loss_curve
+
+HISTORY = [Status("running"), *(Step(i, 10, 1 / i) for i in range(1, 11)), Val(10, 0.2), Status("succeeded")]
+
+
+def test_outside_a_notebook_live_is_a_bar():
+    assert isinstance(live(), Bar)
+
+
+def test_the_bar_is_one_line_that_ends_with_the_last_loss(capsys):
+    bar = Bar("LoRA")
+    for event in HISTORY:
+        bar(event)
+    last = capsys.readouterr().err.rstrip("\n").split("\r")[-1]
+    assert "\n" not in last and last.startswith("LoRA: 100%") and "loss 0.100" in last
+
+
+def test_the_curve_is_displayed_once_and_then_updated_in_place(monkeypatch):
+    import IPython.display
+
+    shown = []
+
+    class Handle:
+        def update(self, picture):
+            shown.append(("update", picture))
+
+    def display(picture, display_id):
+        assert display_id is True
+        shown.append(("display", picture))
+        return Handle()
+
+    monkeypatch.setattr(IPython.display, "display", display)
+    curve = Curve()
+    for event in HISTORY:
+        curve(event)
+    assert [how for how, _ in shown] == ["display", "update"]  # ten steps within a second: first frame, last frame
+    bundle = shown[-1][1]._repr_mimebundle_()
+    assert bundle["text/plain"] == "loss curve" and bundle["image/png"].startswith("iVBOR")
+    assert "succeeded: step 10 of 10" in shown[-1][1].figure.axes[0].get_title(loc="left")
+
+
+def test_a_run_that_fails_before_its_first_step_draws_nothing():
+    curve = Curve()
+    curve(Status("running"))
+    curve(Status("failed", "no luck"))
+    assert curve.handle is None
+
+
+def test_the_curve_plots_what_was_said():
+    axes = loss_curve(HISTORY).figure.axes[0]
+    steps, mean, vals = axes.lines
+    assert list(steps.get_ydata()) == [1 / i for i in range(1, 11)]
+    assert mean.get_ydata()[-1] < mean.get_ydata()[0] and list(vals.get_ydata()) == [0.2]
