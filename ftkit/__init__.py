@@ -10,6 +10,12 @@
     ft.compare(ft.evaluate(recipe.base_model(), split.test), ft.evaluate(run.model, split.test))
 """
 
+import os
+
+# Before torch is loaded: its threads should sleep while they wait, not spin. A spinning thread keeps the core from a
+# second process, and training beside a browser or a service becomes several times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from ftkit.data import Chat, Dataset, Pair, SearchSet, Split, read_chats, read_pairs, read_search, write_jsonl
 from ftkit.datasets import dataset
 from ftkit.datasets.library_docs import library_docs

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftkit.errors import DataError
+from ftkit.files import write_atomic
 from ftkit.split import assign
 
 LONGEST_LINE = 4 * 1024 * 1024
@@ -272,18 +273,6 @@ def write_jsonl(path: str | os.PathLike, rows: Iterable[Row | dict]) -> Path:
     path = Path(path)
     rows = (row if isinstance(row, dict) else row.to_dict() for row in rows)
     return write_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-
-
-def write_atomic(path: Path, text: str) -> Path:
-    """The path, now holding ``text``: written beside it, flushed to disk, then put in its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    return path
 
 
 def _sha256(rows: Iterable[dict]) -> str:

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from ftkit import events
-from ftkit.data import Split, write_atomic
+from ftkit.data import Split
 from ftkit.errors import FtkitError, RecipeError, RunError
 from ftkit.events import Event, Status, Step, Val, Watcher
+from ftkit.files import write_atomic
 
 
 class Run:

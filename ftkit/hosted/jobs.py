@@ -10,9 +10,10 @@ from pathlib import Path
 
 import openai
 
-from ftkit.data import Dataset, write_atomic, write_jsonl
+from ftkit.data import Dataset, write_jsonl
 from ftkit.errors import EndpointError, RunError
 from ftkit.events import Event, Status, Step, Val
+from ftkit.files import write_atomic
 from ftkit.hosted import Endpoint, Hosted
 from ftkit.run import Run
 

@@ -13,9 +13,10 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from ftkit.data import Dataset
 from ftkit.errors import RecipeError
 from ftkit.events import Saved, Step, Val
+from ftkit.files import replacing
 from ftkit.local import EMBEDDED, LoRA
 from ftkit.local.chat import IGNORE, encode
-from ftkit.local.model import load_base, replacing
+from ftkit.local.model import load_base
 from ftkit.run import Run
 
 

@@ -1,7 +1,6 @@
 """A language model in memory: load it, ask it, merge its adapter, save it."""
 
 import os
-import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from ftkit.errors import ModelError
+from ftkit.files import replacing
 from ftkit.local import EMBEDDED
 from ftkit.local.chat import prompt_text, use_template
 
@@ -211,26 +211,6 @@ def _add_pad(tokenizer, model) -> None:
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer))
     model.config.pad_token_id = tokenizer.pad_token_id
-
-
-class replacing:
-    """``with replacing(folder) as temporary``: fill ``temporary``; it becomes ``folder`` only if nothing failed."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.temporary = folder.with_name(folder.name + ".tmp")
-
-    def __enter__(self) -> Path:
-        shutil.rmtree(self.temporary, ignore_errors=True)
-        self.temporary.mkdir(parents=True)
-        return self.temporary
-
-    def __exit__(self, kind, value, traceback) -> None:
-        if kind is None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            os.replace(self.temporary, self.folder)
-        else:
-            shutil.rmtree(self.temporary, ignore_errors=True)
 
 
 def _why(base, error: Exception) -> str:

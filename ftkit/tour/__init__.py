@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 from tqdm import tqdm
 
-from ftkit.data import write_atomic
 from ftkit.errors import RunError
+from ftkit.files import write_atomic
 from ftkit.run import next_folder
 from ftkit.tour.page import page
 

@@ -4,8 +4,10 @@ from ftkit.data import Dataset, Pair
 from ftkit.embed import Embed
 from ftkit.events import Step
 
-TOPICS = ("invoice", "password", "parcel", "refund", "printer", "keyboard", "holiday", "contract", "garden", "kettle",
-          "bicycle", "library", "concert", "recipe", "passport", "umbrella", "mattress", "camera", "ladder", "piano")  # fmt: skip
+TOPICS = tuple(
+    "invoice password parcel refund printer keyboard holiday contract garden kettle bicycle library concert recipe "
+    "passport umbrella mattress camera ladder piano".split()
+)
 
 
 def pairs(topics=TOPICS, name="made-up") -> Dataset:

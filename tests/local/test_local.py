@@ -1,6 +1,8 @@
 """The local track: what is learnt, what is saved, what is refused."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -177,6 +179,20 @@ def test_a_stopped_run_keeps_a_usable_adapter(tiny_phi, small_split):
     )
     assert run.status == "cancelled" and len(run.losses) == 2
     assert Run.open(run.folder).model.reply("Where?", max_tokens=4) is not None
+
+
+def test_ctrl_c_in_the_middle_of_training_keeps_the_adapter_of_that_step(tiny_phi, small_split):
+    def press(event):
+        if isinstance(event, Step) and event.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run = LoRA(base=tiny_phi, epochs=5, **QUICK).train(small_split, watch=press)
+    stopped = LoRA(base=tiny_phi, epochs=5, **QUICK).train(
+        small_split, watch=lambda event: isinstance(event, Step) and event.step == len(run.losses)
+    )
+    assert run.status == "cancelled" and len(run.losses) in (2, 3)
+    weights = [(one.folder / "adapter" / "adapter_model.safetensors").read_bytes() for one in (run, stopped)]
+    assert weights[0] == weights[1]
 
 
 def test_a_batch_answers_as_each_prompt_alone(tiny_phi):
