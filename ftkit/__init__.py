@@ -10,13 +10,13 @@
     ft.compare(ft.evaluate(recipe.base_model(), split.test), ft.evaluate(run.model, split.test))
 """
 
-import os
+import os as _os
 
 # Before torch is loaded: its threads should soon sleep while they wait for each other. Threads that spin keep the core
 # from any second process, and training beside a browser or a service then takes five times as long, measured. Two
 # thousand turns of spinning (GNU OpenMP) cost nothing measurable there, and save a quarter of the time when alone.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+_os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+_os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 from ftkit.data import Chat, Dataset, Pair, SearchSet, Split, read_chats, read_pairs, read_search, write_jsonl
 from ftkit.datasets import dataset

@@ -1,13 +1,11 @@
 """The engine behind `Embed`: SentenceTransformerTrainer, kept quiet, reporting to the run, stopping on request."""
 
 import math
-import os
-import shutil
 from pathlib import Path
 
 import datasets
 import torch
-from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from sentence_transformers.sentence_transformer.training_args import BatchSamplers
 from transformers import PrinterCallback, TrainerCallback
@@ -16,6 +14,7 @@ from ftkit.data import Dataset
 from ftkit.embed.model import load_base, quiet
 from ftkit.embed.recipe import Embed
 from ftkit.events import Saved, Step, Val
+from ftkit.files import replacing
 from ftkit.run import Run
 
 LOSSES = {"mnrl": MultipleNegativesRankingLoss}
@@ -70,14 +69,6 @@ def _columns(pairs: Dataset) -> datasets.Dataset:
     return datasets.Dataset.from_dict({"anchor": [p.anchor for p in pairs], "positive": [p.positive for p in pairs]})
 
 
-def _save(model: SentenceTransformer, folder: Path) -> None:
-    """Write beside, then rename: a folder of that name is always whole."""
-    unfinished = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    model.save_pretrained(str(unfinished), create_model_card=False)
-    os.replace(unfinished, folder)
-
-
 def train(recipe: Embed, train: Dataset, val: Dataset, run: Run) -> None:
     """Train the recipe's base on the pairs of ``train`` and save it to ``model/`` in the run's folder."""
     model = load_base(recipe.base).transformer
@@ -103,5 +94,6 @@ def train(recipe: Embed, train: Dataset, val: Dataset, run: Run) -> None:
         trainer.train()
         validate()
         model.max_seq_length = own_length
-        _save(model, run.folder / "model")
+        with replacing(run.folder / "model") as folder:
+            model.save_pretrained(str(folder), create_model_card=False)
     run.emit(Saved(trainer.state.global_step, "model"))

@@ -18,22 +18,22 @@ def code_cells(path):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def names(paths):
-    return [path.name for path in paths]
+def name(path):
+    return path.name
 
 
 def test_the_lessons_are_there():
-    assert names(LESSONS) == ["01_openai.ipynb", "02_lora.ipynb", "03_embeddings.ipynb"]
+    assert [path.name for path in LESSONS] == ["01_openai.ipynb", "02_lora.ipynb", "03_embeddings.ipynb"]
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=names)
+@pytest.mark.parametrize("path", LESSONS, ids=name)
 def test_every_cell_was_executed_in_order_without_error(path):
     cells = code_cells(path)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=names)
+@pytest.mark.parametrize("path", LESSONS, ids=name)
 def test_nearly_every_output_is_compared(path):
     """nbval compares a cell unless a tag says no; assignments print nothing and compare as nothing."""
     cells = code_cells(path)
@@ -47,7 +47,7 @@ def test_nearly_every_output_is_compared(path):
             assert cell.outputs, f"{path.name}: a cell that ends on something to see shows nothing:\n{cell.source}"
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=names)
+@pytest.mark.parametrize("path", LESSONS, ids=name)
 def test_no_warning_and_no_path_of_a_machine_is_stored(path):
     for cell in code_cells(path):
         for output in cell.outputs:
@@ -55,13 +55,13 @@ def test_no_warning_and_no_path_of_a_machine_is_stored(path):
     assert not re.search(r"/tmp/|/home/|/root/|site-packages|C:\\\\Users", path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=names)
+@pytest.mark.parametrize("path", LESSONS, ids=name)
 def test_cells_are_short(path):
     lengths = [len([line for line in cell.source.splitlines() if line.strip()]) for cell in code_cells(path)]
     assert median(lengths) <= 6 and max(lengths) <= 20
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=names)
+@pytest.mark.parametrize("path", LESSONS, ids=name)
 def test_the_file_is_small_and_holds_no_widget_state(path):
     notebook = nbformat.read(path, as_version=4)
     assert "widgets" not in notebook.metadata
@@ -69,7 +69,7 @@ def test_the_file_is_small_and_holds_no_widget_state(path):
     assert notebook.metadata.kernelspec.name == "python3"
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=names)
+@pytest.mark.parametrize("path", LESSONS, ids=name)
 def test_the_outputs_hold_pictures_in_png_only(path):
     for cell in code_cells(path):
         for output in cell.outputs:
