@@ -37,10 +37,7 @@ def main(arguments: list[str]) -> int:
     os.environ["PYTHONUTF8"] = "1"
     if not (installed := install(EXTRAS[command])) or command not in RUN:
         return 0 if installed else 1
-    try:
-        return subprocess.run([str(PYTHON), *RUN[command], *rest], cwd=ROOT).returncode
-    except KeyboardInterrupt:
-        return 130
+    return subprocess.run([str(PYTHON), *RUN[command], *rest], cwd=ROOT).returncode
 
 
 def install(extras: str) -> bool:
@@ -57,8 +54,10 @@ def install(extras: str) -> bool:
             fail("The virtual environment could not be made.", "On Debian or Ubuntu: sudo apt install python3-venv")
             return False
     say("Installing the kit and its libraries (a few minutes the first time; torch is large)")
-    if not run(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", "constraints.txt", "-e", f".[{extras}]"):
-        fail("pip could not install the libraries; its words are above.", "Check the connection and the disk, then call this again.")
+    pip = (PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    if not run(*pip, "-c", "constraints.txt", "-e", f".[{extras}]"):
+        remedy = "Check the connection and the disk, then call this again."
+        fail("pip could not install the libraries; its words are above.", remedy)
         return False
     stamp.write_text(f"{state} {extras}", encoding="utf-8")
     say("Installed")
@@ -83,4 +82,7 @@ def fail(what: str, remedy: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
