@@ -65,7 +65,7 @@ def loss_curve(history: Sequence[Event], title: str = "") -> Picture:
         x, y = [event.step for event in steps], [event.loss for event in steps]
         axes.plot(x, y, color=ACCENT, alpha=0.3, linewidth=0.8)
         axes.plot(x, running_mean(y), color=ACCENT, linewidth=1.8)
-        axes.plot([v.step for v in vals], [v.loss for v in vals], "o", color=INK, markersize=5)
+        axes.plot([v.step for v in vals], [v.loss for v in vals], "o", color=INK, markersize=5, clip_on=False)
         if steps:
             axes.set_xlim(0, steps[-1].steps)
             axes.annotate("train", (x[-1], running_mean(y)[-1]), (4, 4), textcoords="offset points", color=ACCENT)
