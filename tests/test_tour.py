@@ -77,6 +77,7 @@ def test_ctrl_c_ends_the_tour_and_keeps_what_was_learnt(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "ftkit", "tour", "--track", "local", "--out", str(folder)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background starts with it ignored
     )  # fmt: skip
     log = folder / "local" / "events.jsonl"
     while process.poll() is None and not (log.exists() and '"step": 3' in log.read_text(encoding="utf-8")):

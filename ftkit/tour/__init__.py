@@ -85,7 +85,7 @@ def _run(track: str, folder: Path) -> dict:
         memory = Peak(process.pid)
         result = {}
         try:
-            with process.stdout, tqdm(total=100, desc=track, bar_format=BAR) as bar:
+            with tqdm(total=100, desc=track, bar_format=BAR) as bar:
                 for line in process.stdout:
                     message = json.loads(line)
                     result = message.get("result", result)
@@ -97,6 +97,7 @@ def _run(track: str, folder: Path) -> dict:
             _end(process)
             raise
         finally:
+            process.stdout.close()
             memory.stop()
     if not result:
         last = (folder / f"{track}.log").read_text(encoding="utf-8").strip().splitlines()
@@ -137,9 +138,9 @@ class Peak:
 
 
 def _end(process: subprocess.Popen) -> None:
-    """Give the track, which got the Ctrl-C too, time to keep what it has; then end it."""
+    """Give the track, which got the Ctrl-C too, time to keep what it has, and hear it out; then end it."""
     try:
-        process.wait(timeout=20)
+        process.communicate(timeout=20)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         process.kill()
         process.wait()
