@@ -1,0 +1,268 @@
+"""Pretrain the embedded model: one plain loop, the same file for a CPU and for one GPU.
+
+    python pretraining/train.py WORK --tokens 36e6 --minutes 170
+
+WORK is what prepare.py made. The run stops after so many tokens or minutes, whichever comes first, or at Ctrl-C, and
+goes on from its last checkpoint when called again. The learning rate warms up, stays, and decays (WSD) over the last
+part of --tokens; as long as it has not begun to decay, --tokens may be changed between calls.
+"""
+
+import argparse
+import json
+import math
+import os
+import signal
+import sys
+import time
+import tomllib
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from transformers import PhiConfig, PhiForCausalLM
+
+HERE = Path(__file__).parent
+SIZES = {"7m": (6, 256, 4), "30m": (8, 512, 8), "tiny": (2, 32, 2)}
+"""(layers, width, heads)"""
+
+
+def build(size: str, vocabulary: int = 8192) -> PhiForCausalLM:
+    """A Phi with random weights. What writes into the residual stream starts at zero, so each block starts as identity."""
+    layers, width, heads = SIZES[size]
+    config = PhiConfig(
+        vocab_size=vocabulary, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers,
+        num_attention_heads=heads, max_position_embeddings=1024, resid_pdrop=0.0, tie_word_embeddings=False,
+        bos_token_id=0, pad_token_id=1, eos_token_id=2,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
+    )  # fmt: skip
+    model = PhiForCausalLM(config)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith(("dense.weight", "fc2.weight", "lm_head.weight")):
+                weight.zero_()
+            elif weight.ndim == 2 and "embed" not in name:
+                weight.normal_(std=weight.shape[1] ** -0.5)
+    for layer in model.model.layers:  # the same function as Phi's gelu_new, in one operation instead of eight
+        layer.mlp.activation_fn = torch.nn.GELU(approximate="tanh")
+    return model
+
+
+def token_loss(model, rows: torch.Tensor) -> torch.Tensor:
+    """The mean cross-entropy in nats of each row's next tokens."""
+    hidden = model.model(input_ids=rows[:, :-1], use_cache=False).last_hidden_state
+    return F.cross_entropy(model.lm_head(hidden).flatten(0, 1), rows[:, 1:].flatten(), reduction="none").float().mean()
+
+
+class Mix:
+    """Draws each row of a batch from a source by its share; every source is read through before it is read again."""
+
+    def __init__(self, work: Path, share: str, length: int, seed: int):
+        sources = tomllib.loads((HERE / "sources.toml").read_text(encoding="utf-8"))["source"]
+        self.rows = {s["name"]: np.load(work / "rows" / f"{s['name']}.{length}.npy", mmap_mode="r") for s in sources}
+        self.shares = np.array([s[share] if len(self.rows[s["name"]]) else 0.0 for s in sources])
+        self.shares /= self.shares.sum()
+        self.names, self.length, self.seed = list(self.rows), length, seed
+        self.orders: dict[tuple[str, int], np.ndarray] = {}
+
+    def batch(self, step: int, size: int, used: dict[str, int]) -> torch.Tensor:
+        """(size, length + 1) token ids; ``used`` counts the rows taken from each source and length so far."""
+        names = np.random.default_rng([self.seed, step]).choice(self.names, size, p=self.shares)
+        return torch.from_numpy(np.stack([self._next(name, used) for name in names]).astype(np.int64))
+
+    def _next(self, name: str, used: dict[str, int]) -> np.ndarray:
+        key = f"{name}.{self.length}"
+        epoch, at = divmod(used.get(key, 0), len(self.rows[name]))
+        used[key] = used.get(key, 0) + 1
+        if (name, epoch) not in self.orders:
+            order = np.random.default_rng([self.seed, epoch, self.names.index(name)]).permutation(len(self.rows[name]))
+            self.orders = {key: value for key, value in self.orders.items() if key[0] != name} | {(name, epoch): order}
+        return self.rows[name][self.orders[name, epoch][at]]
+
+
+def schedule(done: float, total: float, warmup: float, decay: float) -> float:
+    """The factor on the learning rate (warm-up, stable, decay: WSD, arXiv 2404.06395; 1 - sqrt as in 2405.18392).
+
+    >>> [round(schedule(at, 100, 10, 0.2), 2) for at in (0, 5, 50, 85, 100)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    start = total * (1 - decay)
+    if done > start:
+        return 1 - math.sqrt(min(1.0, (done - start) / (total - start)))
+    return min(1.0, done / warmup)
+
+
+def optimizers(model, lr: float):
+    """Muon for the matrices inside the blocks (Jordan 2024), AdamW for embedding, head, norms and biases."""
+    inside = {n for n, p in model.named_parameters() if p.ndim == 2 and ".layers." in n}
+    matrices = [p for n, p in model.named_parameters() if n in inside]
+    others = [p for n, p in model.named_parameters() if n not in inside]
+    return [
+        torch.optim.Muon(matrices, lr=lr, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
+    ]
+
+
+def save(folder: Path, master, opts, state: dict) -> None:
+    """Weights, optimizer states and counters as one safetensors file, written to a temporary name first."""
+    tensors = {f"model.{name}": p.detach().cpu().contiguous() for name, p in master.named_parameters()}
+    for i, opt in enumerate(opts):
+        for j, values in opt.state_dict()["state"].items():
+            tensors |= {f"opt.{i}.{j}.{name}": torch.as_tensor(value).cpu() for name, value in values.items()}
+    save_file(tensors, folder / "checkpoint.tmp", metadata={"state": json.dumps(state)})
+    os.replace(folder / "checkpoint.tmp", folder / "checkpoint.safetensors")
+
+
+def load(folder: Path, master, opts) -> dict | None:
+    """The counters of the last checkpoint, its tensors put where they belong; None if there is none."""
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        return None
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        state = json.loads(file.metadata()["state"])
+    tensors = load_file(path)
+    with torch.no_grad():
+        for name, p in master.named_parameters():
+            p.copy_(tensors[f"model.{name}"])
+    for i, opt in enumerate(opts):
+        whole = opt.state_dict()
+        for key, tensor in tensors.items():
+            if key.startswith(f"opt.{i}."):
+                _, _, j, name = key.split(".")
+                whole["state"].setdefault(int(j), {})[name] = tensor
+        opt.load_state_dict(whole)
+    return state
+
+
+@torch.inference_mode()
+def held_out(model, work: Path, length: int = 256, rows: int = 24) -> dict[str, float]:
+    """Nats a token on rows of each source's held-out documents."""
+    import prepare
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
+    device = next(model.parameters()).device
+    losses = {}
+    for path in sorted((work / "held_out").glob("*.jsonl")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        ids = [tokenizer.encode(prepare.render(json.loads(line))).ids for line in lines]
+        packed = prepare.pack(ids, length)[:rows]
+        if len(packed):
+            losses[path.stem] = token_loss(model, torch.from_numpy(packed.astype(np.int64)).to(device)).item()
+    return losses
+
+
+def matmul_speed(device: str, dtype: torch.dtype) -> float:
+    """FLOP/s of a matrix product here and now: what MFU is measured against."""
+    a = torch.randn(1024, 1024, device=device, dtype=dtype)
+    times = []
+    for _ in range(6):
+        start = time.perf_counter()
+        a @ a
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return 2 * 1024**3 / min(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--run", default="run", help="name of the folder in WORK for checkpoint and log")
+    parser.add_argument("--size", choices=SIZES, default="7m")
+    parser.add_argument("--tokens", type=float, default=36e6)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop, with a checkpoint, after so many")
+    parser.add_argument("--steps", type=int, help="stop, with a checkpoint, after so many in this call")
+    parser.add_argument("--batch", type=int, default=8192, help="tokens a step")
+    parser.add_argument("--lr", type=float, default=1e-2)
+    parser.add_argument("--warmup", type=float, default=1e6, help="tokens")
+    parser.add_argument("--decay", type=float, default=0.3, help="last part of the tokens, in rows of 512")
+    parser.add_argument(
+        "--dtype", choices=("bfloat16", "float32"), help="what computes; the faster one here if left out"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--every", type=int, default=500, help="steps between checkpoints with held-out losses")
+    options = parser.parse_args()
+
+    begun = time.perf_counter()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    folder = options.work / options.run
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(options.seed)
+    torch.set_flush_denormal(
+        True
+    )  # the first gradients are tiny; as denormal numbers they make a step eight times slower
+    speeds = {dtype: matmul_speed(device, dtype) for dtype in (torch.bfloat16, torch.float32)}
+    fastest = torch.bfloat16 if speeds[torch.bfloat16] > 1.5 * speeds[torch.float32] else torch.float32
+    dtype = getattr(torch, options.dtype) if options.dtype else fastest
+    peak = speeds[dtype]
+    master = build(options.size).to(device)  # fp32: what the optimizers change
+    model = deepcopy(master).to(dtype)  # what computes
+    opts = optimizers(master, options.lr)
+    state = load(folder, master, opts) or {"step": 0, "tokens": 0, "used": {}, "seconds": 0.0}
+    stable = Mix(options.work, "share", 256, options.seed)
+    decaying = Mix(options.work, "decay", 512, options.seed)
+    inner = sum(p.numel() for p in master.parameters()) - master.model.embed_tokens.weight.numel()
+    print(
+        f"{inner / 1e6:.1f} M parameters without the embedding; {dtype} at {peak / 1e9:,.0f} GFLOP/s; {state}",
+        flush=True,
+    )
+
+    def copy_weights() -> None:
+        with torch.no_grad():
+            for low, high in zip(model.parameters(), master.parameters()):
+                low.copy_(high)
+
+    copy_weights()
+    last = state["step"] + options.steps if options.steps is not None else math.inf
+    asked_to_stop: list[int] = []
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda number, frame: asked_to_stop.append(number))
+    while state["tokens"] < options.tokens and state["step"] < last and not asked_to_stop:
+        if time.perf_counter() - begun > 60 * options.minutes:
+            break
+        start = time.perf_counter()
+        late = state["tokens"] > options.tokens * (1 - options.decay)
+        mix = decaying if late else stable
+        rows = mix.batch(state["step"], options.batch // mix.length, state["used"]).to(device)
+        loss = token_loss(model, rows)
+        loss.backward()
+        for low, high in zip(model.parameters(), master.parameters()):
+            high.grad, low.grad = low.grad.float(), None
+        norm = torch.nn.utils.clip_grad_norm_(master.parameters(), 1.0)
+        factor = schedule(state["tokens"], options.tokens, options.warmup, options.decay)
+        for opt in opts:
+            for group in opt.param_groups:
+                group["lr"] = options.lr * factor
+            opt.step()
+        copy_weights()
+        value = loss.item()  # waits for the GPU, so the clock below is true
+        if not math.isfinite(value):
+            sys.exit(f"step {state['step']}: the loss is {value}; the last checkpoint in {folder} is intact")
+        seconds = time.perf_counter() - start
+        state["step"] += 1
+        state["tokens"] += rows.shape[0] * mix.length
+        state["seconds"] += seconds
+        speed = rows.shape[0] * mix.length / seconds
+        layers, width, _ = SIZES[options.size]
+        flops = 6 * inner + 6 * mix.length * width * layers  # attention: half of the pairs are masked
+        line = {
+            "step": state["step"], "tokens": state["tokens"], "loss": round(value, 4), "lr": options.lr * factor,
+            "grad_norm": round(norm.item(), 3), "tokens_per_second": round(speed), "mfu": round(speed * flops / peak, 3),
+        }  # fmt: skip
+        if state["step"] % options.every == 0:
+            line["held_out"] = {name: round(nats, 4) for name, nats in held_out(master, options.work).items()}
+            save(folder, master, opts, state)
+        with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+        if state["step"] % 20 == 0 or "held_out" in line:
+            print(line, flush=True)
+    save(folder, master, opts, state)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""Pretraining: packing, the schedule, exact resume, and a model that plain transformers opens."""
+
+import json
+import math
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+SENTENCES = [
+    f"{who} {what} {where}." for who in ("A cat", "The nurse", "Bạn Lan") for what in ("waits", "sings", "đọc sách")
+    for where in ("at home", "in Huế", "by the river", "ở trường")
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A small WORK folder as prepare.py leaves it, made of a few sentences."""
+    import prepare
+
+    folder = tmp_path_factory.mktemp("work")
+    rng = random.Random(0)
+    documents = [" ".join(rng.choices(SENTENCES, k=40)) for _ in range(60)]
+    tokenizer = prepare.train_tokenizer([prepare.render(document) for document in documents])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "rows").mkdir()
+    (folder / "held_out").mkdir()
+    for source in prepare.manifest():
+        ids = [tokenizer.encode(prepare.render(document)).ids for document in documents]
+        for length in prepare.LENGTHS:
+            np.save(folder / "rows" / f"{source['name']}.{length}.npy", prepare.pack(ids, length))
+        line = json.dumps([{"role": "user", "content": SENTENCES[0]}, {"role": "assistant", "content": SENTENCES[1]}])
+        (folder / "held_out" / f"{source['name']}.jsonl").write_text((line + "\n") * 40, encoding="utf-8")
+    return folder
+
+
+def pretrain(work: Path, run: str, tokens: float, **options) -> list[dict]:
+    settings = {
+        "size": "tiny",
+        "tokens": tokens,
+        "batch": 1024,
+        "warmup": 2048,
+        "every": 4,
+        "dtype": "float32",
+    } | options
+    words = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
+    command = [sys.executable, ROOT / "pretraining" / "train.py", work, "--run", run, *words]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    return [json.loads(line) for line in (work / run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_packed_rows_hold_every_token_once_or_cut_only_what_did_not_fit():
+    import prepare
+
+    rng = random.Random(1)
+    documents, token = [], 0
+    for _ in range(300):
+        size = rng.randint(1, 90)
+        documents.append(list(range(token, token + size)))
+        token += size
+    rows = prepare.pack(documents, length=31)
+    assert rows.shape[1] == 32 and rows.dtype == np.uint16
+    packed = rows.flatten().tolist()
+    assert len(set(packed)) == len(packed) and len(packed) > 0.9 * token
+    starts = {ids[at] for ids in documents for at in range(0, len(ids), 32)}
+    assert all(row[0] in starts for row in rows.tolist()), "a row begins in the middle of a document"
+
+
+def test_a_conversation_is_read_from_its_marks_and_a_text_without_marks_stays_text():
+    import prepare
+
+    got = prepare.conversation("Be brief.\nUser: Hi: there\nAssistant: Hello\nUser: Bye\nAssistant: Bye!")
+    assert [m["role"] for m in got] == ["system", "user", "assistant", "user", "assistant"]
+    assert got[1]["content"] == "Hi: there" and prepare.conversation("Just a text.") == "Just a text."
+
+
+def test_the_tokenizer_gives_back_any_text_and_never_joins_digits(work):
+    import prepare
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
+    for text in ("Đơn VA-9644 giá 249.000đ 😀\n\tx = {'a': 1}", "日本語 ok", ""):
+        assert tokenizer.decode(tokenizer.encode(text).ids) == text
+    assert len(tokenizer.encode("74937").ids) == 5
+    assert [tokenizer.token_to_id(mark) for mark in prepare.SPECIAL] == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_rate_warms_up_stays_and_ends_at_zero():
+    from train import schedule
+
+    rates = [schedule(at, 1000, warmup=100, decay=0.2) for at in range(1001)]
+    assert rates[50] == 0.5 and set(rates[100:801]) == {1.0} and rates[-1] == 0.0
+    assert all(a >= b for a, b in zip(rates[800:], rates[801:]))
+
+
+def test_the_sources_shares_add_up_and_every_file_has_a_hash_and_a_licence():
+    import prepare
+
+    sources = prepare.manifest()
+    for share in ("share", "decay"):
+        assert math.isclose(sum(source[share] for source in sources), 1.0)
+    for source in sources:
+        assert source["licence"] and source["from"]
+        assert all(len(digest) == 64 for digest in source.get("files", {}).values())
+
+
+def test_the_mix_follows_the_shares_and_reads_a_source_through_before_it_reads_it_again(work):
+    from prepare import manifest
+    from train import Mix
+
+    mix, used = Mix(work, "share", 256, seed=0), {}
+    for step in range(60):
+        mix.batch(step, 32, used)
+    for source in manifest():
+        share = used[f"{source['name']}.256"] / (60 * 32)
+        spread = 4 * math.sqrt(source["share"] * (1 - source["share"]) / (60 * 32))
+        assert abs(share - source["share"]) < spread + 1e-3, source["name"]
+    rows = len(mix.rows["books"])
+    taken = [mix._next("books", used_books) for used_books in [{}] for _ in range(rows)]
+    assert len({row.tobytes() for row in taken}) == rows
+
+
+def test_training_lowers_the_loss_and_a_stopped_run_goes_on_bit_for_bit(work):
+    whole = pretrain(work, "whole", tokens=16 * 1024)
+    assert whole[-1]["loss"] < whole[0]["loss"] - 0.5
+    assert whole[0]["loss"] == pytest.approx(math.log(8192), abs=0.05)
+    assert set(whole[3]["held_out"]) == {path.stem for path in (work / "held_out").glob("*.jsonl")}
+    pretrain(work, "parts", tokens=16 * 1024, steps=5)
+    assert not (work / "parts" / "checkpoint.tmp").exists()
+    pretrain(work, "parts", tokens=16 * 1024, steps=8)  # stops while the rate falls
+    parts = pretrain(work, "parts", tokens=16 * 1024)
+    assert [line["loss"] for line in parts] == [line["loss"] for line in whole]
+    same = [(work / run / "checkpoint.safetensors").read_bytes() for run in ("whole", "parts")]
+    from safetensors.torch import load
+
+    a, b = map(load, same)
+    assert a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_an_exported_model_opens_in_plain_transformers_and_scores_as_it_did(work):
+    from export import export
+    from train import build
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if not (work / "whole" / "checkpoint.safetensors").exists():
+        pretrain(work, "whole", tokens=16 * 1024)
+    folder = work / "exported"
+    export(work, "whole", "tiny", folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert type(model).__name__ == "PhiForCausalLM" and model.config.hidden_act == "gelu_new"
+    assert len({tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id}) == 3
+    chat = [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}]
+    text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    assert text == "<|endoftext|><|system|>S<|end|><|user|>U<|end|><|assistant|>"
+
+    from safetensors.torch import load_file
+
+    original = build("tiny")
+    weights = load_file(work / "whole" / "checkpoint.safetensors")
+    original.load_state_dict({k.removeprefix("model."): t for k, t in weights.items() if k.startswith("model.")})
+    ids = tokenizer(text, return_tensors="pt").input_ids
+    with torch.inference_mode():
+        assert torch.allclose(model(ids).logits, original(ids).logits, atol=2e-2)
+
+
+def test_a_text_file_that_is_not_the_manifests_is_refused(tmp_path):
+    import prepare
+
+    source = next(source for source in prepare.manifest() if source["kind"] == "turns")
+    (tmp_path / next(iter(source["files"]))).write_bytes(b"something else")
+    with pytest.raises(SystemExit, match="not the file of the manifest"):
+        next(prepare.documents(source, tmp_path))
