@@ -17,7 +17,8 @@ def dataset(name: str) -> Path:
         DataError: no such data set; the message lists those there are.
     """
     names = {path.stem: path for path in sorted(_HERE.glob("*.jsonl"))}
-    names |= {"tickets": names["tickets_en"], "tickets_unseen": names["tickets_en_unseen"]}
+    for name in ("tickets", "voice"):  # without a language: English
+        names |= {name: names[f"{name}_en"], f"{name}_unseen": names[f"{name}_en_unseen"]}
     if name not in names:
         raise DataError(f"dataset({name!r}): no such data set; there are {', '.join(sorted(names))}")
     return names[name]
