@@ -1,6 +1,6 @@
 """Turn a pretraining checkpoint into a folder that plain transformers opens.
 
-    python pretraining/export.py WORK FOLDER [--run run] [--size 7m]
+    python pretraining/export.py WORK FOLDER [--run run] [--size 9m]
 
 Weights in fp16 safetensors; Phi's own config; the tokenizer with its chat template, and pad, end of turn and end of text
 as three different tokens. FOLDER must be new, or hold a model only.
@@ -44,6 +44,6 @@ if __name__ == "__main__":
     parser.add_argument("work", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--run", default="run")
-    parser.add_argument("--size", choices=SIZES, default="7m")
+    parser.add_argument("--size", choices=SIZES, default="9m")
     options = parser.parse_args()
     export(options.work, options.run, options.size, options.folder)

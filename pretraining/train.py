@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PhiConfig, PhiForCausalLM
 
 HERE = Path(__file__).parent
-SIZES = {"7m": (6, 256, 4), "30m": (8, 512, 8), "tiny": (2, 32, 2)}
+SIZES = {"9m": (6, 256, 4), "34m": (8, 512, 8), "tiny": (2, 32, 2)}
 """(layers, width, heads)"""
 
 
@@ -173,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
     parser.add_argument("--run", default="run", help="name of the folder in WORK for checkpoint and log")
-    parser.add_argument("--size", choices=SIZES, default="7m")
+    parser.add_argument("--size", choices=SIZES, default="9m")
     parser.add_argument("--tokens", type=float, default=36e6)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop, with a checkpoint, after so many")
     parser.add_argument("--steps", type=int, help="stop, with a checkpoint, after so many in this call")
@@ -181,9 +181,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1e-2)
     parser.add_argument("--warmup", type=float, default=1e6, help="tokens")
     parser.add_argument("--decay", type=float, default=0.3, help="last part of the tokens, in rows of 512")
-    parser.add_argument(
-        "--dtype", choices=("bfloat16", "float32"), help="what computes; the faster one here if left out"
-    )
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), help="what computes; default: the faster here")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=int, default=500, help="steps between checkpoints with held-out losses")
     options = parser.parse_args()
@@ -193,9 +191,7 @@ def main() -> None:
     folder = options.work / options.run
     folder.mkdir(exist_ok=True)
     torch.manual_seed(options.seed)
-    torch.set_flush_denormal(
-        True
-    )  # the first gradients are tiny; as denormal numbers they make a step eight times slower
+    torch.set_flush_denormal(True)  # the first gradients are tiny; denormal numbers would make a step 8x slower
     speeds = {dtype: matmul_speed(device, dtype) for dtype in (torch.bfloat16, torch.float32)}
     fastest = torch.bfloat16 if speeds[torch.bfloat16] > 1.5 * speeds[torch.float32] else torch.float32
     dtype = getattr(torch, options.dtype) if options.dtype else fastest
@@ -207,10 +203,7 @@ def main() -> None:
     stable = Mix(options.work, "share", 256, options.seed)
     decaying = Mix(options.work, "decay", 512, options.seed)
     inner = sum(p.numel() for p in master.parameters()) - master.model.embed_tokens.weight.numel()
-    print(
-        f"{inner / 1e6:.1f} M parameters without the embedding; {dtype} at {peak / 1e9:,.0f} GFLOP/s; {state}",
-        flush=True,
-    )
+    print(f"{inner / 1e6:.1f} M parameters besides the embedding, {dtype}, {peak / 1e9:,.0f} GFLOP/s; {state}", flush=True)
 
     def copy_weights() -> None:
         with torch.no_grad():
@@ -218,6 +211,9 @@ def main() -> None:
                 low.copy_(high)
 
     copy_weights()
+    if (folder / "log.jsonl").exists():  # what came after the checkpoint is trained, and logged, again
+        lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[: state["step"]]
+        (folder / "log.jsonl").write_text("".join(lines), encoding="utf-8")
     last = state["step"] + options.steps if options.steps is not None else math.inf
     asked_to_stop: list[int] = []
     for name in (signal.SIGINT, signal.SIGTERM):

@@ -29,8 +29,8 @@ def tiny_phi(tmp_path_factory) -> str:
         num_attention_heads=2,
         max_position_embeddings=256,
         bos_token_id=0,
-        eos_token_id=0,
-        pad_token_id=1,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
         resid_pdrop=0.0,
     )
     PhiForCausalLM(config).save_pretrained(folder)

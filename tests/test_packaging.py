@@ -53,7 +53,7 @@ def test_the_version_is_written_once_or_alike():
 
 
 def test_everything_a_lesson_needs_is_package_data():
-    for name in ("models/phi-7m/model.safetensors", "models/phi-7m/README.md", "datasets/tickets_en.jsonl", "prices.json"):
+    for name in ("models/phi-9m/model.safetensors", "models/phi-9m/README.md", "datasets/tickets_en.jsonl", "prices.json"):
         assert (ROOT / "ftkit" / name).exists()
 
 

@@ -17,8 +17,8 @@ def dataset(name: str) -> Path:
         DataError: no such data set; the message lists those there are.
     """
     names = {path.stem: path for path in sorted(_HERE.glob("*.jsonl"))}
-    for name in ("tickets", "voice"):  # without a language: English
-        names |= {name: names[f"{name}_en"], f"{name}_unseen": names[f"{name}_en_unseen"]}
+    for task in ("tickets", "voice"):  # without a language: English
+        names |= {task: names[f"{task}_en"], f"{task}_unseen": names[f"{task}_en_unseen"]}
     if name not in names:
         raise DataError(f"dataset({name!r}): no such data set; there are {', '.join(sorted(names))}")
     return names[name]

@@ -7,36 +7,22 @@ from ftkit.data import Chat, Split
 from ftkit.errors import DataError
 from ftkit.run import Recipe, Run, require
 
-EMBEDDED = "ftkit-phi-7m"
+EMBEDDED = "ftkit-phi-9m"
 """The small model that ships with the kit; ``base=None`` means this one."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoRA(Recipe):
-    """Low-rank adaptation: the base stays frozen, each chosen linear layer learns h = W₀x + (α/r)·B·A·x.
-
-    Hu et al. 2021, arXiv:2106.09685, §4.1. Introduced in lesson 02.
-
-    >>> LoRA(r=8, alpha=16).epochs
-    1.0
-    """
+class _Local(Recipe):
+    """What every way of training a language model on one's own machine has in common."""
 
     base: str | None = None
     """A model id of the hub or a local folder; None: the embedded small model."""
-    r: int = 16
-    """Rank: the inner size of B·A."""
-    alpha: float = 32
-    """The update is scaled by alpha / r."""
-    dropout: float = 0.0
-    """Share of the adapter's inputs dropped while training; 0.05 costs about 15 % of the speed."""
-    target_modules: str | tuple[str, ...] = "all-linear"
-    """Which layers learn: names such as ("q_proj", "v_proj"), or every linear layer but the head."""
     epochs: float = 1.0
     """How often each row is seen."""
     batch_size: int = 4
     """Rows per optimiser step."""
-    learning_rate: float = 5e-3
-    """The peak. 5e-3 suits the embedded 7 M model; for models of 1 B parameters and more start at 2e-4."""
+    learning_rate: float = 1e-3
+    """The peak."""
     warmup: float = 0.05
     """Share of the steps in which the learning rate rises; afterwards it falls along a cosine."""
     max_length: int = 512
@@ -45,16 +31,13 @@ class LoRA(Recipe):
     """Fixes the adapter's start and the order of the rows."""
 
     def __post_init__(self):
-        require(self.r >= 1, f"LoRA: r must be 1 or more; got {self.r}")
-        require(self.alpha > 0, f"LoRA: alpha must be above 0; got {self.alpha}")
-        require(0 <= self.dropout < 1, f"LoRA: dropout must be at least 0 and below 1; got {self.dropout}")
-        require(bool(self.target_modules), "LoRA: target_modules is empty; name layers, or 'all-linear'")
-        require(self.epochs > 0, f"LoRA: epochs must be above 0; got {self.epochs}")
-        require(self.batch_size >= 1, f"LoRA: batch_size must be 1 or more; got {self.batch_size}")
-        require(0 < self.learning_rate < 1, f"LoRA: learning_rate must be between 0 and 1; got {self.learning_rate}")
-        require(0 <= self.warmup < 1, f"LoRA: warmup must be at least 0 and below 1; got {self.warmup}")
-        require(self.max_length >= 8, f"LoRA: max_length must be 8 tokens or more; got {self.max_length}")
-        require(self.seed >= 0, f"LoRA: seed must be 0 or more; got {self.seed}")
+        name = type(self).__name__
+        require(self.epochs > 0, f"{name}: epochs must be above 0; got {self.epochs}")
+        require(self.batch_size >= 1, f"{name}: batch_size must be 1 or more; got {self.batch_size}")
+        require(0 < self.learning_rate < 1, f"{name}: learning_rate must be between 0 and 1; got {self.learning_rate}")
+        require(0 <= self.warmup < 1, f"{name}: warmup must be at least 0 and below 1; got {self.warmup}")
+        require(self.max_length >= 8, f"{name}: max_length must be 8 tokens or more; got {self.max_length}")
+        require(self.seed >= 0, f"{name}: seed must be 0 or more; got {self.seed}")
 
     def base_model(self):
         """The base as a `LocalModel`, untouched."""
@@ -62,19 +45,69 @@ class LoRA(Recipe):
 
         return LocalModel.load(self.base)
 
+    def _check(self, split: Split) -> None:
+        super()._check(split)
+        for row in (*split.train, *split.val):
+            if not isinstance(row, Chat):
+                kind = type(self).__name__
+                raise DataError(f"{row.where or split.train.name}: {kind} learns from chats; got {type(row).__name__}")
+
+    def _train(self, train, val, run: Run) -> None:
+        from ftkit.local import engine  # torch, transformers, peft
+
+        engine.train(self, train, val, run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoRA(_Local):
+    """Low-rank adaptation: the base stays frozen, each chosen linear layer learns h = W₀x + (α/r)·B·A·x.
+
+    Hu et al. 2021, arXiv:2106.09685, §4.1. Introduced in lesson 02.
+
+    >>> LoRA(r=8, alpha=16).epochs
+    1.0
+    """
+
+    r: int = 16
+    """Rank: the inner size of B·A."""
+    alpha: float = 32
+    """The update is scaled by alpha / r."""
+    dropout: float = 0.0
+    """Share of the adapter's inputs dropped while training; 0.05 costs about 15 % of the speed."""
+    target_modules: str | tuple[str, ...] = "all-linear"
+    """Which layers learn: names such as ("q_proj", "v_proj"), or every linear layer but the head."""
+    learning_rate: float = 5e-3
+    """The peak. 5e-3 suits the embedded model; for models of 1 B parameters and more start at 2e-4."""
+
+    def __post_init__(self):
+        require(self.r >= 1, f"LoRA: r must be 1 or more; got {self.r}")
+        require(self.alpha > 0, f"LoRA: alpha must be above 0; got {self.alpha}")
+        require(0 <= self.dropout < 1, f"LoRA: dropout must be at least 0 and below 1; got {self.dropout}")
+        require(bool(self.target_modules), "LoRA: target_modules is empty; name layers, or 'all-linear'")
+        super().__post_init__()
+
     def load(self, folder: Path):
         """The base with the run's adapter on it, as a `LocalModel`."""
         from ftkit.local.model import LocalModel  # torch, transformers, peft
 
         return LocalModel.load(self.base, adapter=Path(folder) / "adapter")
 
-    def _check(self, split: Split) -> None:
-        super()._check(split)
-        for row in (*split.train, *split.val):
-            if not isinstance(row, Chat):
-                raise DataError(f"{row.where or split.train.name}: LoRA learns from chats; got {type(row).__name__}")
 
-    def _train(self, train, val, run: Run) -> None:
-        from ftkit.local import engine  # torch, transformers, peft
+@dataclass(frozen=True, kw_only=True)
+class FullFineTune(_Local):
+    """Every weight of the base learns: what LoRA is measured against. About 16 bytes of memory per parameter.
 
-        engine.train(self, train, val, run)
+    >>> FullFineTune(epochs=2).learning_rate
+    0.001
+    """
+
+    learning_rate: float = 1e-3
+    """The peak. 1e-3 suits the embedded model; for models of 1 B parameters and more start at 1e-5."""
+
+    def load(self, folder: Path):
+        """The run's model, as a `LocalModel`."""
+        from ftkit.local.model import LocalModel  # torch, transformers, peft
+
+        model = LocalModel.load(Path(folder) / "model")
+        model.name = f"{self.base or EMBEDDED}, fully tuned"
+        return model

@@ -11,7 +11,7 @@ INSTRUCT = (
     " + m.content + '\nOutput:' }}{% endif %}"
     "{% endfor %}"
 )
-"""The template for models that bring none (Phi-2, the embedded one): ``Instruct: … Output: …``, as Phi-2 was trained."""
+"""The template for models that bring none: ``Instruct: … Output: …``, as Phi-2 was trained."""
 
 IGNORE = -100
 """The label of tokens without loss, as torch's cross-entropy knows it."""

@@ -1,4 +1,4 @@
-"""LoRA training on Hugging Face's Trainer: load, wrap, train, save.
+"""LoRA and full fine-tuning on Hugging Face's Trainer: load, wrap, train, save.
 
 B is the batch, T the longest row in it.
 """
@@ -14,7 +14,7 @@ from ftkit.data import Dataset
 from ftkit.errors import RecipeError
 from ftkit.events import Saved, Step, Val
 from ftkit.files import replacing
-from ftkit.local import EMBEDDED, LoRA
+from ftkit.local import EMBEDDED, FullFineTune, LoRA
 from ftkit.local.chat import IGNORE, encode
 from ftkit.local.model import load_base
 from ftkit.run import Run
@@ -45,11 +45,12 @@ class Speaker(TrainerCallback):
         control.should_evaluate &= not self.run.stopping
 
 
-def train(recipe: LoRA, train: Dataset, val: Dataset, run: Run) -> None:
-    """Leaves the adapter in ``run.folder / "adapter"``, in PEFT's format."""
+def train(recipe: LoRA | FullFineTune, train: Dataset, val: Dataset, run: Run) -> None:
+    """Leaves an adapter in PEFT's format in ``run.folder / "adapter"``, or a whole model in ``run.folder / "model"``."""
     set_seed(recipe.seed)
     model, tokenizer = load_base(recipe.base)
-    model = wrap(recipe, model)
+    if isinstance(recipe, LoRA):
+        model = wrap(recipe, model)
     rows = [encode(tokenizer, chat, recipe.max_length) for chat in train]
     val_rows = [encode(tokenizer, chat, recipe.max_length) for chat in val]
 
@@ -64,8 +65,13 @@ def train(recipe: LoRA, train: Dataset, val: Dataset, run: Run) -> None:
     )
     trainer.remove_callback(PrinterCallback)  # engines speak by events only
     trainer.train()
-    save_adapter(recipe, trainer.model, run.folder / "adapter")
-    run.emit(Saved(step=trainer.state.global_step, path="adapter"))
+    if isinstance(recipe, LoRA):
+        save_adapter(recipe, trainer.model, run.folder / "adapter")
+    else:
+        with replacing(run.folder / "model") as temporary:
+            trainer.model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+    run.emit(Saved(step=trainer.state.global_step, path="adapter" if isinstance(recipe, LoRA) else "model"))
 
 
 def wrap(recipe: LoRA, model):
@@ -84,7 +90,7 @@ def wrap(recipe: LoRA, model):
         raise RecipeError(f"LoRA: target_modules={targets!r}: {str(error).splitlines()[0]}") from None
 
 
-def arguments(recipe: LoRA, rows: int, evaluate: bool, folder: Path) -> TrainingArguments:
+def arguments(recipe: LoRA | FullFineTune, rows: int, evaluate: bool, folder: Path) -> TrainingArguments:
     """The Trainer's settings: one log a step, nothing drawn, nothing written but what we save ourselves."""
     steps = math.ceil(math.ceil(rows / recipe.batch_size) * recipe.epochs)
     on_gpu = torch.cuda.is_available()

@@ -10,8 +10,8 @@ import torch
 
 from ftkit import Chat, DataError, ModelError, RecipeError, Run, Split, Step
 from ftkit.data import Dataset
-from ftkit.local import LoRA
-from ftkit.local.chat import IGNORE, encode, prompt_text
+from ftkit.local import FullFineTune, LoRA
+from ftkit.local.chat import IGNORE, encode, prompt_text, use_template
 from ftkit.local.model import LocalModel, load_base
 
 QUICK = dict(r=4, alpha=8, batch_size=8, learning_rate=1e-2)
@@ -36,16 +36,27 @@ def tuned(tiny_phi, tickets, tmp_path_factory):
 def test_the_prompt_carries_no_loss_and_the_end_of_the_answer_does(tokenizer):
     row = encode(tokenizer, chat("Where is my order?", "On its way"), max_length=64)
     learnt = [token for token in row["labels"] if token != IGNORE]
-    assert tokenizer.decode(learnt) == " On its way<|endoftext|>"
+    assert tokenizer.decode(learnt) == "On its way<|end|>"
     assert row["input_ids"][-len(learnt) :] == learnt
-    assert tokenizer.decode(row["input_ids"]).startswith("Instruct: Where is my order?\nOutput:")
+    assert tokenizer.decode(row["input_ids"]).startswith("<|endoftext|><|user|>Where is my order?<|end|><|assistant|>")
+
+
+def test_a_model_without_a_chat_template_gets_phi_2s(tokenizer):
+    from copy import deepcopy
+
+    plain = deepcopy(tokenizer)
+    plain.chat_template = None
+    use_template(plain)
+    row = encode(plain, chat("Where is my order?", "On its way"), max_length=64)
+    assert plain.decode(row["input_ids"]) == "Instruct: Where is my order?\nOutput: On its way<|end|>"
+    assert plain.decode([t for t in row["labels"] if t != IGNORE]) == " On its way<|end|>"
 
 
 def test_every_answer_of_a_conversation_is_learnt_unless_its_weight_is_zero(tokenizer):
     row = encode(tokenizer, chat("a", "first", "b", "second"), max_length=64)
-    assert tokenizer.decode([t for t in row["labels"] if t != IGNORE]) == " first<|endoftext|> second<|endoftext|>"
+    assert tokenizer.decode([t for t in row["labels"] if t != IGNORE]) == "first<|end|>second<|end|>"
     row = encode(tokenizer, chat("a", "first", "b", "second", w1={"weight": 0}), max_length=64)
-    assert tokenizer.decode([t for t in row["labels"] if t != IGNORE]) == " second<|endoftext|>"
+    assert tokenizer.decode([t for t in row["labels"] if t != IGNORE]) == "second<|end|>"
     assert "first" in tokenizer.decode(row["input_ids"])
 
 
@@ -142,10 +153,10 @@ def test_the_tuned_model_differs_from_its_base(tuned, tiny_phi):
 
 
 def test_merged_equals_unmerged_and_the_unmerged_stays_as_it_was(tuned):
-    before = tuned.model.logits("Instruct: Where is my order?\nOutput:")
+    before = tuned.model.logits("Where is my order?")
     merged = tuned.model.merge()
-    assert torch.allclose(merged.logits("Instruct: Where is my order?\nOutput:"), before, atol=1e-5)
-    assert torch.equal(tuned.model.logits("Instruct: Where is my order?\nOutput:"), before)
+    assert torch.allclose(merged.logits("Where is my order?"), before, atol=1e-5)
+    assert torch.equal(tuned.model.logits("Where is my order?"), before)
     prompts = [[{"role": "user", "content": text}] for text in ("Where is my order?", "Chào shop")]
     assert merged.replies(prompts, 16) == tuned.model.replies(prompts, 16)
 
@@ -237,7 +248,7 @@ def test_a_damaged_model_is_a_clear_error(tiny_phi, tmp_path):
 def test_a_missing_or_unfitting_adapter_is_a_clear_error(tuned, tmp_path):
     with pytest.raises(ModelError, match="no adapter here"):
         LocalModel.load(adapter=tmp_path)
-    with pytest.raises(ModelError, match="does not fit ftkit-phi-7m"):
+    with pytest.raises(ModelError, match="does not fit ftkit-phi-9m"):
         LocalModel.load(adapter=tuned.folder / "adapter")
 
 
@@ -261,18 +272,41 @@ def test_rows_of_another_kind_are_refused_before_a_folder_is_made(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_embedded_model_has_learnt_language(tickets):
-    """A dead or shuffled model file would still load; its loss on plain English would not be this low."""
-    model, tokenizer = load_base(None)
-    ids = tokenizer("The man looked at the house and said that he would come back in the morning.", return_tensors="pt")
-    with torch.no_grad():
-        loss = model(**ids, labels=ids.input_ids).loss.item()
-    assert loss < 5.0  # ln 8192 = 9.0 is knowing nothing
-
-
 def test_variants_train_on_named_layers_only(tiny_phi, small_split):
     run = replace(LoRA(base=tiny_phi, **QUICK), target_modules=("q_proj",)).train(small_split)
     from safetensors import safe_open
 
     with safe_open(run.folder / "adapter" / "adapter_model.safetensors", "pt") as file:
         assert all("q_proj" in key for key in file.keys()) and len(list(file.keys())) == 4
+
+
+def test_full_fine_tuning_changes_every_matrix_and_reopens_as_it_was(tiny_phi, small_split):
+    run = FullFineTune(base=tiny_phi, batch_size=8, learning_rate=1e-2).train(small_split)
+    before = dict(LocalModel.load(tiny_phi).model.named_parameters())
+    after = dict(run.model.model.named_parameters())
+    assert all(not torch.equal(before[name], after[name]) for name in before if before[name].ndim == 2)
+    reopened = Run.open(run.folder).model
+    assert reopened.name == f"{tiny_phi}, fully tuned"
+    assert torch.equal(reopened.logits("Where is my order?"), run.model.logits("Where is my order?"))
+
+
+def test_full_fine_tuning_takes_the_step_plain_torch_takes(tiny_phi, small_split):
+    """One step on all 24 rows: the same loss and the same weights as AdamW on the mean over the answers' tokens."""
+    losses = []
+    recipe = FullFineTune(base=tiny_phi, batch_size=24, learning_rate=1e-3, warmup=0)
+    run = recipe.train(small_split, watch=lambda event: losses.append(event.loss) if isinstance(event, Step) else None)
+    model, tokenizer = load_base(tiny_phi)
+    model.train()
+    rows = [encode(tokenizer, row, 512) for row in small_split.train]
+    scored = sum(label != IGNORE for row in rows for label in row["labels"][1:])
+    loss = 0
+    for row in rows:
+        logits = model(torch.tensor([row["input_ids"]])).logits[0, :-1]
+        labels = torch.tensor(row["labels"][1:])
+        loss = loss + torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") / scored
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0).step()
+    assert losses[0] == pytest.approx(loss.item(), abs=1e-5)
+    for (name, want), got in zip(model.named_parameters(), run.model.model.parameters(), strict=True):
+        assert torch.allclose(want, got, atol=2e-5), name

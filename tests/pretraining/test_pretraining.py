@@ -132,6 +132,9 @@ def test_training_lowers_the_loss_and_a_stopped_run_goes_on_bit_for_bit(work):
     assert set(whole[3]["held_out"]) == {path.stem for path in (work / "held_out").glob("*.jsonl")}
     pretrain(work, "parts", tokens=16 * 1024, steps=5)
     assert not (work / "parts" / "checkpoint.tmp").exists()
+    kept = (work / "parts" / "checkpoint.safetensors").read_bytes()
+    pretrain(work, "parts", tokens=16 * 1024, steps=2)
+    (work / "parts" / "checkpoint.safetensors").write_bytes(kept)  # as if killed: the log is ahead of the checkpoint
     pretrain(work, "parts", tokens=16 * 1024, steps=8)  # stops while the rate falls
     parts = pretrain(work, "parts", tokens=16 * 1024)
     assert [line["loss"] for line in parts] == [line["loss"] for line in whole]

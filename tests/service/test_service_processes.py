@@ -48,7 +48,7 @@ def test_a_killed_service_leaves_no_worker_and_its_job_is_trained_again(tmp_path
     service = local_service(tmp_path)
     with service.client() as client:
         job = client.fine_tuning.jobs.create(
-            model="ftkit-phi-7m", training_file=upload(client, tickets()), method=method(n_epochs=50, batch_size=1)
+            model="ftkit-phi-9m", training_file=upload(client, tickets()), method=method(n_epochs=50, batch_size=1)
         )
         wait_for_step(client, job.id)
     process = local_process.service(service.data_dir).process
@@ -69,14 +69,14 @@ def test_a_killed_service_leaves_no_worker_and_its_job_is_trained_again(tmp_path
 def test_a_killed_worker_fails_its_job_and_the_next_job_finds_a_new_one(client, service):
     file = upload(client, tickets())
     job = client.fine_tuning.jobs.create(
-        model="ftkit-phi-7m", training_file=file, method=method(n_epochs=50, batch_size=1)
+        model="ftkit-phi-9m", training_file=file, method=method(n_epochs=50, batch_size=1)
     )
     wait(client, job.id, "running")
     (worker,) = workers_of(local_process.service(service.data_dir).process.pid)
     worker.kill()
     job = wait(client, job.id, "failed", seconds=10)
     assert job.error.code == "server_error" and "killed" in job.error.message
-    after = client.fine_tuning.jobs.create(model="ftkit-phi-7m", training_file=file)
+    after = client.fine_tuning.jobs.create(model="ftkit-phi-9m", training_file=file)
     wait(client, after.id, "queued", "running", seconds=10)  # files are checked by a worker, so there is one
     client.fine_tuning.jobs.cancel(after.id)
 
