@@ -150,8 +150,8 @@ def test_the_public_names_are_these():
     assert public <= set(ftkit.__all__), f"public by accident: {sorted(public - set(ftkit.__all__))}"
     assert set(ftkit.__all__) == {
         *("BudgetError", "Chat", "Comparison", "DataError", "Dataset", "Embed", "EndpointError", "Estimate"),
-        *("FtkitError", "Hosted", "LoRA", "ModelError", "Pair", "RecipeError", "Report", "Run", "RunError", "Saved"),
-        *("SearchSet", "Split", "Status", "Step", "Val", "bleu", "chrf", "compare", "dataset", "endpoint", "evaluate"),
+        *("FtkitError", "FullFineTune", "Hosted", "LoRA", "ModelError", "Pair", "RecipeError", "Report", "Run", "RunError"),
+        *("Saved", "SearchSet", "Split", "Status", "Step", "Val", "bleu", "chrf", "compare", "dataset", "endpoint", "evaluate"),
         *("exact_match", "f1", "json_field", "json_fields", "json_valid", "library_docs", "live", "local_service"),
         *("openai", "read_chats", "read_pairs", "read_search", "rouge", "write_jsonl"),
     }

@@ -63,7 +63,7 @@ def test_it_is_a_phi_as_phi_2_is():
 
 def test_it_ends_its_turn_and_answers_something_in_both_languages():
     model = LocalModel.load()
-    asked = ("What is the opposite of cold?", "Xin chào! Bạn là ai?", "I would like to book a table for two at 7 pm.")
+    asked = ("Thank you!", "Cảm ơn bạn nhé!", "Hello! Who are you?", "I would like to book a table for two at 7 pm.")
     for answer in model.complete([[{"role": "user", "content": text}] for text in asked], max_tokens=80):
         assert answer.finish_reason == "stop" and answer.text
 
