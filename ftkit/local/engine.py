@@ -16,7 +16,7 @@ from ftkit.events import Saved, Step, Val
 from ftkit.files import replacing
 from ftkit.local import EMBEDDED, FullFineTune, LoRA
 from ftkit.local.chat import IGNORE, encode
-from ftkit.local.model import load_base
+from ftkit.local.model import LocalModel, load_base
 from ftkit.run import Run
 
 
@@ -65,13 +65,12 @@ def train(recipe: LoRA | FullFineTune, train: Dataset, val: Dataset, run: Run) -
     )
     trainer.remove_callback(PrinterCallback)  # engines speak by events only
     trainer.train()
-    if isinstance(recipe, LoRA):
-        save_adapter(recipe, trainer.model, run.folder / "adapter")
+    path = "adapter" if isinstance(recipe, LoRA) else "model"
+    if path == "adapter":
+        save_adapter(recipe, trainer.model, run.folder / path)
     else:
-        with replacing(run.folder / "model") as temporary:
-            trainer.model.save_pretrained(temporary)
-            tokenizer.save_pretrained(temporary)
-    run.emit(Saved(step=trainer.state.global_step, path="adapter" if isinstance(recipe, LoRA) else "model"))
+        LocalModel(trainer.model, tokenizer, path).save(run.folder / path)
+    run.emit(Saved(step=trainer.state.global_step, path=path))
 
 
 def wrap(recipe: LoRA, model):

@@ -179,3 +179,12 @@ def test_a_text_file_that_is_not_the_manifests_is_refused(tmp_path):
     (tmp_path / next(iter(source["files"]))).write_bytes(b"something else")
     with pytest.raises(SystemExit, match="not the file of the manifest"):
         next(prepare.documents(source, tmp_path))
+
+
+@pytest.mark.parametrize("name", ["prepare", "train"])
+def test_the_examples_in_the_docstrings_are_true(name):
+    import doctest
+    import importlib
+
+    done = doctest.testmod(importlib.import_module(name))
+    assert done.attempted and not done.failed

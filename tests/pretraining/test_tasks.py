@@ -5,8 +5,7 @@ import unicodedata
 from itertools import islice
 
 import pytest
-
-from pretraining.tasks import FAMILIES, conversations, extract, words
+from tasks import FAMILIES, conversations, extract, words
 
 HOW_MANY = 1_500
 
