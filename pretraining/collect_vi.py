@@ -26,14 +26,14 @@ def files(repository: str, commit: str, folder: str, ending: str) -> list[str]:
     """The text of every file of that ending under a folder at a commit, in the order of their names."""
     names = git(repository, "ls-tree", "-r", "-z", "--name-only", commit, folder).decode().split("\0")
     wanted = "\n".join(f"{commit}:{name}" for name in names if name.endswith(ending) and "\n" not in name)
-    texts, rest = [], git(repository, "cat-file", "--batch", given=wanted.encode())
-    while rest:
-        head, _, rest = rest.partition(b"\n")
-        if head.endswith(b"missing"):
-            continue
-        size = int(head.split()[-1])
-        texts.append(rest[:size].decode("utf-8", "replace"))
-        rest = rest[size + 1 :]
+    texts, batch, at = [], git(repository, "cat-file", "--batch", given=wanted.encode()), 0
+    while at < len(batch):
+        end = batch.index(b"\n", at)
+        head, at = batch[at:end], end + 1
+        if not head.endswith(b"missing"):
+            size = int(head.split()[-1])
+            texts.append(batch[at : at + size].decode("utf-8", "replace"))
+            at += size + 1
     return texts
 
 

@@ -1,8 +1,9 @@
 """Text → tokenizer → packed rows of token ids.
 
-    python pretraining/prepare.py TEXT WORK [--rows 20000]
+    python pretraining/prepare.py TEXT WORK [--stage share] [--rows 20000]
 
-TEXT holds the files that sources.toml names (their hashes are checked). WORK gets tokenizer.json, for each source the
+TEXT holds the files that sources.toml names (their hashes are checked). WORK gets tokenizer.json (one that is there is
+used), for each source that has a part in the stage the
 held-out documents (held_out/NAME.jsonl) and its rows (rows/NAME.256.npy, rows/NAME.512.npy; uint16, one more than that
 many tokens a row, the last predicted only), and counts.json.
 """
@@ -24,6 +25,7 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 sys.path.insert(0, str(Path(__file__).parent))
+import grounded
 import tasks
 
 HERE = Path(__file__).parent
@@ -45,17 +47,47 @@ def manifest() -> list[dict]:
 
 def documents(source: dict, text: Path) -> Iterator[Document]:
     """Every document of a source, in the files' order."""
-    if source["kind"] == "generated":
-        yield from itertools.islice(tasks.conversations(source["language"], seed=1), source["documents"])
-        return
+    if source["kind"] == "text":
+        yield from raw_documents(source, text)
+    elif source["kind"] == "turns":
+        yield from map(conversation, raw_documents(source, text))
+    else:
+        yield from itertools.islice(generated(source, text), source["documents"])
+
+
+def raw_documents(source: dict, text: Path) -> Iterator[str]:
+    """Every text of a source's files, once the files are known to be those of the manifest."""
     for name, wanted in source["files"].items():
         data = (text / name).read_bytes()
         if (got := hashlib.sha256(data).hexdigest()) != wanted:
             raise SystemExit(f"{text / name}: not the file of the manifest (SHA-256 {got}, wanted {wanted})")
         for raw in bz2.decompress(data).decode("utf-8").split("<|endoftext|>"):
-            raw = unicodedata.normalize("NFC", raw.strip())
-            if raw:
-                yield conversation(raw) if source["kind"] == "turns" else raw
+            if raw := unicodedata.normalize("NFC", raw.strip()):
+                yield raw
+
+
+def generated(source: dict, text: Path) -> Iterator[Document]:
+    """Chats without end, made by rule (tasks.py), from real text, or from labelled questions (grounded.py)."""
+    match source["maker"]:
+        case "tasks":
+            return tasks.conversations(source["language"], seed=1)
+        case "wishes":
+            lines = "".join(raw_documents(source, text)).splitlines()
+            return grounded.wishes([json.loads(line) for line in lines], seed=1)
+        case "copying":
+            lines = grounded.sentences(some(source, text))
+            return grounded.copying(source["language"], list(itertools.islice(lines, 200_000)), seed=1)
+        case "named":
+            return grounded.named(source["language"], grounded.phrases(source["language"], some(source, text)), seed=1)
+        case other:
+            raise SystemExit(f"sources.toml: {source['name']}: no such maker: {other}")
+
+
+def some(source: dict, text: Path) -> list[str]:
+    """Pieces of a source's texts in random order."""
+    pieces = [raw[at : at + 20_000] for raw in raw_documents(source, text) for at in range(0, len(raw), 20_000)]
+    random.Random(source["name"]).shuffle(pieces)
+    return pieces
 
 
 def conversation(raw: str) -> Document:
@@ -129,12 +161,15 @@ def main() -> None:
     parser.add_argument("text", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--rows", type=int, default=20_000, help="at most so many rows of 256 a source")
+    parser.add_argument("--stage", default="share", choices=("share", "focus"), help="the stage to prepare for")
     parser.add_argument("--only", nargs="*", help="make the rows of these sources again, with the tokenizer there is")
+    parser.add_argument("--last", action="store_true", help="a source's last documents first, which a stage before has not read")
     options = parser.parse_args()
     for folder in ("rows", "held_out"):
         (options.work / folder).mkdir(parents=True, exist_ok=True)
 
-    sources = [source for source in manifest() if not options.only or source["name"] in options.only]
+    sources = [source for source in manifest() if options.stage in source]
+    sources = [source for source in sources if not options.only or source["name"] in options.only]
     kept: dict[str, list[Document]] = {}
     for source in sources:
         everything = list(documents(source, options.text))
@@ -142,13 +177,13 @@ def main() -> None:
         held_out: list[Document] = []
         while sum(map(content_bytes, held_out)) < HELD_OUT_CHARACTERS and len(held_out) < len(everything) // 20:
             held_out.append(everything[len(held_out)])
-        kept[source["name"]] = everything[len(held_out) :]
+        kept[source["name"]] = everything[len(held_out) :][:: -1 if options.last else 1]
         path = options.work / "held_out" / f"{source['name']}.jsonl"
         lines = (json.dumps(document, ensure_ascii=False) + "\n" for document in held_out)
         path.write_text("".join(lines), encoding="utf-8")
 
     path = options.work / "tokenizer.json"
-    if options.only:
+    if path.exists():
         tokenizer = Tokenizer.from_file(str(path))
     else:
         sample = []

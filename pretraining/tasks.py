@@ -762,8 +762,8 @@ FAMILIES: dict[Callable[[random.Random, Words], Chat], int] = {
 """How often each family comes, in parts of the sum."""
 
 
-def conversations(language: str, seed: int) -> Iterator[Chat]:
+def conversations(language: str, seed: int, w: Words | None = None) -> Iterator[Chat]:
     """Chats without end, the same for the same language ("en" or "vi") and seed; the last turn is the assistant's."""
-    rng, w = random.Random(f"{language} {seed}"), words(language)
+    rng, w = random.Random(f"{language} {seed}"), w or words(language)
     while True:
         yield rng.choices(list(FAMILIES), list(FAMILIES.values()))[0](rng, w)

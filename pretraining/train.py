@@ -1,6 +1,7 @@
 """Pretrain the embedded model: one plain loop, the same file for a CPU and for one GPU.
 
     python pretraining/train.py WORK --tokens 36e6 --minutes 170
+    python pretraining/train.py WORK2 --start FOLDER --stage focus --tokens 6e6 --lr 4e-3    # go on from a model
 
 WORK is what prepare.py made. The run stops after so many tokens or minutes, whichever comes first, or at Ctrl-C, and
 goes on from its last checkpoint when called again. The learning rate warms up, stays, and decays (WSD) over the last
@@ -61,6 +62,7 @@ class Mix:
 
     def __init__(self, work: Path, share: str, length: int, seed: int):
         sources = tomllib.loads((HERE / "sources.toml").read_text(encoding="utf-8"))["source"]
+        sources = [source for source in sources if share in source]
         self.rows = {s["name"]: np.load(work / "rows" / f"{s['name']}.{length}.npy", mmap_mode="r") for s in sources}
         self.shares = np.array([s[share] if len(self.rows[s["name"]]) else 0.0 for s in sources])
         self.shares /= self.shares.sum()
@@ -94,13 +96,51 @@ def schedule(done: float, total: float, warmup: float, decay: float) -> float:
     return min(1.0, done / warmup)
 
 
-def optimizers(model, lr: float):
-    """Muon for the matrices inside the blocks (Jordan 2024), AdamW for embedding, head, norms and biases."""
+def orthogonal(update: torch.Tensor) -> torch.Tensor:
+    """About U V^T of the singular value decomposition of each matrix in (n, a, b): five Newton-Schulz steps (Jordan 2024)."""
+    tall = update.shape[1] > update.shape[2]
+    x = update.mT if tall else update
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(5):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """torch.optim.Muon with Nesterov momentum and rates matched to AdamW's (arXiv 2502.16982), in the dtype that is fast here.
+
+    torch's own orthogonalises in bf16, which a processor without bf16 does a hundred times slower than fp32.
+    """
+
+    def __init__(self, params, lr: float, momentum: float, weight_decay: float, dtype: torch.dtype):
+        super().__init__(params, {"lr": lr})
+        self.momentum, self.weight_decay, self.dtype = momentum, weight_decay, dtype
+
+    @torch.no_grad()
+    def step(self) -> None:
+        group = self.param_groups[0]
+        shapes: dict[torch.Size, list] = {}
+        for p in group["params"]:
+            shapes.setdefault(p.shape, []).append(p)
+        for shape, matrices in shapes.items():
+            updates = []
+            for p in matrices:
+                average = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
+                average.lerp_(p.grad, 1 - self.momentum)
+                updates.append(p.grad.lerp(average, self.momentum))
+            rate = group["lr"] * 0.2 * math.sqrt(max(shape))
+            for p, update in zip(matrices, orthogonal(torch.stack(updates).to(self.dtype)), strict=True):
+                p.mul_(1 - group["lr"] * self.weight_decay).add_(update.to(p.dtype), alpha=-rate)
+
+
+def optimizers(model, lr: float, dtype: torch.dtype = torch.float32):
+    """Muon for the matrices inside the blocks, AdamW for embedding, head, norms and biases."""
     inside = {n for n, p in model.named_parameters() if p.ndim == 2 and ".layers." in n}
     matrices = [p for n, p in model.named_parameters() if n in inside]
     others = [p for n, p in model.named_parameters() if n not in inside]
     return [
-        torch.optim.Muon(matrices, lr=lr, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+        Muon(matrices, lr=lr, momentum=0.95, weight_decay=0.1, dtype=dtype),
         torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
     ]
 
@@ -174,6 +214,8 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--run", default="run", help="name of the folder in WORK for checkpoint and log")
     parser.add_argument("--size", choices=SIZES, default="9m")
+    parser.add_argument("--start", type=Path, help="folder of a model to start from, instead of random weights")
+    parser.add_argument("--stage", default="share", help="whose shares of the sources: share (then decay), or focus")
     parser.add_argument("--tokens", type=float, default=36e6)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop, with a checkpoint, after so many")
     parser.add_argument("--steps", type=int, help="stop, with a checkpoint, after so many in this call")
@@ -197,11 +239,13 @@ def main() -> None:
     dtype = getattr(torch, options.dtype) if options.dtype else fastest
     peak = speeds[dtype]
     master = build(options.size).to(device)  # fp32: what the optimizers change
+    if options.start:
+        master.load_state_dict(PhiForCausalLM.from_pretrained(options.start, dtype=torch.float32).state_dict())
     model = deepcopy(master).to(dtype)  # what computes
-    opts = optimizers(master, options.lr)
+    opts = optimizers(master, options.lr, dtype)
     state = load(folder, master, opts) or {"step": 0, "tokens": 0, "used": {}, "seconds": 0.0}
-    stable = Mix(options.work, "share", 256, options.seed)
-    decaying = Mix(options.work, "decay", 512, options.seed)
+    stable = Mix(options.work, options.stage, 256, options.seed)
+    decaying = Mix(options.work, "decay" if options.stage == "share" else options.stage, 512, options.seed)
     inner = sum(p.numel() for p in master.parameters()) - master.model.embed_tokens.weight.numel()
     print(f"{inner / 1e6:.1f} M parameters besides the embedding, {dtype}, {peak / 1e9:,.0f} GFLOP/s; {state}", flush=True)
 

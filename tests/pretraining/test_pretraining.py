@@ -40,6 +40,7 @@ def work(tmp_path_factory):
 
 
 def pretrain(work: Path, run: str, tokens: float, **options) -> list[dict]:
+    """What train.py logs."""
     settings = {
         "size": "tiny",
         "tokens": tokens,
@@ -102,8 +103,8 @@ def test_the_sources_shares_add_up_and_every_file_has_a_hash_and_a_licence():
     import prepare
 
     sources = prepare.manifest()
-    for share in ("share", "decay"):
-        assert math.isclose(sum(source[share] for source in sources), 1.0)
+    for share in ("share", "decay", "focus"):
+        assert math.isclose(sum(source.get(share, 0) for source in sources), 1.0)
     for source in sources:
         assert source["licence"] and source["from"]
         assert all(len(digest) == 64 for digest in source.get("files", {}).values())
@@ -116,7 +117,8 @@ def test_the_mix_follows_the_shares_and_reads_a_source_through_before_it_reads_i
     mix, used = Mix(work, "share", 256, seed=0), {}
     for step in range(60):
         mix.batch(step, 32, used)
-    for source in manifest():
+    assert {key.removesuffix(".256") for key in used} == {one["name"] for one in manifest() if one.get("share")}
+    for source in (one for one in manifest() if "share" in one):
         share = used[f"{source['name']}.256"] / (60 * 32)
         spread = 4 * math.sqrt(source["share"] * (1 - source["share"]) / (60 * 32))
         assert abs(share - source["share"]) < spread + 1e-3, source["name"]
@@ -172,6 +174,44 @@ def test_an_exported_model_opens_in_plain_transformers_and_scores_as_it_did(work
         assert torch.allclose(model(ids).logits, original(ids).logits, atol=2e-2)
 
 
+def test_a_model_handed_on_in_pieces_is_where_the_next_run_starts(work):
+    """So a run on a machine that gives back only small files can go on elsewhere, in another stage too."""
+    from export import export
+    from safetensors.torch import load_file
+
+    if not (work / "whole" / "checkpoint.safetensors").exists():
+        pretrain(work, "whole", tokens=16 * 1024)
+    folder = work / "pieces"
+    export(work, "whole", "tiny", folder, shard="300KB")
+    pieces = list(folder.glob("model-*.safetensors"))
+    assert len(pieces) > 2 and max(path.stat().st_size for path in pieces) < 600_000
+    before = load_file(work / "whole" / "checkpoint.safetensors")
+    last = pretrain(work, "whole", tokens=16 * 1024)[-1]["loss"]
+    log = pretrain(work, "next", tokens=2 * 1024, start=folder, stage="focus", lr=1e-9)
+    assert log[0]["loss"] == pytest.approx(last, abs=0.5) and log[0]["loss"] < math.log(8192) / 2
+    after = load_file(work / "next" / "checkpoint.safetensors")
+    name = "model.model.layers.0.mlp.fc1.weight"
+    assert torch.allclose(after[name], before[name], atol=1e-3) and not torch.equal(after[name], before[name])
+
+
+def test_muon_takes_torchs_own_steps():
+    from train import Muon
+
+    torch.manual_seed(0)
+    ours = [torch.nn.Parameter(torch.randn(*shape)) for shape in ((32, 32), (32, 128), (128, 32), (32, 32))]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    a = Muon(ours, lr=1e-2, momentum=0.95, weight_decay=0.1, dtype=torch.bfloat16)
+    b = torch.optim.Muon(theirs, lr=1e-2, momentum=0.95, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    start = [p.detach().clone() for p in ours]
+    for _ in range(4):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn_like(p)
+            q.grad = p.grad.clone()
+        a.step(), b.step()
+    for p, q, s in zip(ours, theirs, start, strict=True):
+        assert (p - q).norm() < 0.05 * (q - s).norm()  # bf16 rounds in another order
+
+
 def test_a_text_file_that_is_not_the_manifests_is_refused(tmp_path):
     import prepare
 
@@ -181,7 +221,7 @@ def test_a_text_file_that_is_not_the_manifests_is_refused(tmp_path):
         next(prepare.documents(source, tmp_path))
 
 
-@pytest.mark.parametrize("name", ["prepare", "train"])
+@pytest.mark.parametrize("name", ["prepare", "train", "grounded"])
 def test_the_examples_in_the_docstrings_are_true(name):
     import doctest
     import importlib
