@@ -4,6 +4,7 @@
       recipe.json     the recipe, field by field
       data.json       fingerprint and size of train, val and test
       events.jsonl    everything the run said, one event a line, each with its time
+      checkpoints/    where a stopped or killed run can go on (not every engine)
       adapter/ …      what the engine saved
 """
 
@@ -129,6 +130,51 @@ class Run:
             if watcher(event) is True:
                 self.cancel()
 
+    def resume(self, split: Split, *, watch: Watcher | Sequence[Watcher] | None = None) -> "Run":
+        """This run, gone on with from its last whole checkpoint to its end; from the start if there is none.
+
+        On a CPU the result is bit for bit that of a run that was never stopped, and so is the log.
+
+        >>> run = Run.open("runs/lora-001").resume(split)    # doctest: +SKIP
+
+        Raises:
+            RunError: the run has succeeded, its recipe cannot resume, or the split is not the one it was begun with.
+        """
+        if not self.recipe.resumable:
+            raise RunError(f"{self.folder}: {self.recipe.kind} runs cannot be resumed; train again into a new folder")
+        if self.status == "succeeded":
+            raise RunError(f"{self.folder}: this run has succeeded; there is nothing left to do")
+        self.recipe._check(split)
+        begun = json.loads((self.folder / "data.json").read_text(encoding="utf-8"))["sha256"]
+        for part in ("train", "val"):
+            if split.fingerprints[part] != begun[part]:
+                raise RunError(
+                    f"{self.folder}: the split's {part} rows are not those the run was begun with "
+                    f"(SHA-256 {split.fingerprints[part][:12]}…, begun with {begun[part][:12]}…); use the same file and seed"
+                )
+        if watch is not None:
+            self._watchers += [watch] if callable(watch) else list(watch)
+        self._stop.clear()
+        self._model = None
+        with self.recording():
+            self.recipe._train(split.train, split.val, self)
+        return self
+
+    def rewind(self, step: int) -> None:
+        """Forget what was logged after ``step``: it will be done, and logged, again. For engines that resume."""
+        kept, history = [], []
+        log = self.folder / "events.jsonl"
+        for line in log.read_text(encoding="utf-8").splitlines():
+            try:
+                event = events.from_dict(json.loads(line))
+            except ValueError:  # cut off by a crash
+                continue
+            if isinstance(event, Status) or event.step <= step:
+                kept.append(line + "\n")
+                history.append(event)
+        write_atomic(log, "".join(kept))
+        self.history = history
+
     def cancel(self) -> None:
         """Ask the engine to stop after the step it is in and keep what it has. Safe from any thread."""
         self._stop.set()
@@ -166,6 +212,8 @@ class Recipe:
     """
 
     kinds: ClassVar[dict[str, type["Recipe"]]] = {}
+    resumable: ClassVar[bool] = False
+    """Whether a run that was stopped or killed can go on from where it was."""
 
     def __init_subclass__(cls):
         Recipe.kinds[cls.__name__] = cls

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from ftkit.data import Chat, Split
 from ftkit.errors import DataError
@@ -29,6 +30,10 @@ class _Local(Recipe):
     """Tokens. Longer rows are refused, not cut: a cut row teaches to stop in the middle."""
     seed: int = 0
     """Fixes the adapter's start and the order of the rows."""
+    checkpoint_every: int = 100
+    """Steps between checkpoints; a run that was killed goes on from the last one with `Run.resume`."""
+
+    resumable: ClassVar[bool] = True
 
     def __post_init__(self):
         name = type(self).__name__
@@ -38,6 +43,8 @@ class _Local(Recipe):
         require(0 <= self.warmup < 1, f"{name}: warmup must be at least 0 and below 1; got {self.warmup}")
         require(self.max_length >= 8, f"{name}: max_length must be 8 tokens or more; got {self.max_length}")
         require(self.seed >= 0, f"{name}: seed must be 0 or more; got {self.seed}")
+        every = self.checkpoint_every
+        require(every >= 1, f"{name}: checkpoint_every must be 1 step or more; got {every}")
 
     def base_model(self):
         """The base as a `LocalModel`, untouched."""

@@ -4,18 +4,22 @@ B is the batch, T the longest row in it.
 """
 
 import math
+import shutil
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
+from safetensors import SafetensorError
+
 from ftkit.data import Dataset
-from ftkit.errors import RecipeError
-from ftkit.events import Saved, Step, Val
+from ftkit.errors import RecipeError, RunError
+from ftkit.events import Saved, Status, Step, Val
 from ftkit.files import replacing
-from ftkit.local import EMBEDDED, FullFineTune, LoRA
+from ftkit.local import EMBEDDED, FullFineTune, LoRA, checkpoints
 from ftkit.local.chat import IGNORE, encode
+from ftkit.local.fast import quicken
 from ftkit.local.model import LocalModel, load_base
 from ftkit.run import Run
 
@@ -40,37 +44,81 @@ class Speaker(TrainerCallback):
         elif "eval_loss" in logs:
             self.run.emit(Val(step=state.global_step, loss=float(logs["eval_loss"])))
         control.should_training_stop |= self.run.stopping
+        control.should_save |= self.run.stopping
 
     def on_epoch_end(self, args, state, control, **kwargs):
         control.should_evaluate &= not self.run.stopping
 
 
+class Engine(Trainer):
+    """Hugging Face's Trainer whose checkpoints appear whole, in ``run.folder / "checkpoints"``."""
+
+    def __init__(self, recipe: LoRA | FullFineTune, run: Run, **kwargs):
+        super().__init__(callbacks=[Speaker(run)], **kwargs)
+        self.remove_callback(PrinterCallback)  # engines speak by events only
+        self.recipe, self.folder = recipe, run.folder / "checkpoints"
+
+    def _get_output_dir(self, trial) -> str:
+        return str(self.folder / "writing")
+
+    def _save_checkpoint(self, model, trial) -> None:
+        shutil.rmtree(self.folder / "writing", ignore_errors=True)
+        try:
+            super()._save_checkpoint(model, trial)
+            checkpoints.place(self.folder / "writing" / f"checkpoint-{self.state.global_step}", self.folder)
+        except (OSError, SafetensorError, RuntimeError) as error:
+            last, _ = checkpoints.newest(self.folder)
+            kept = f"{last.name} is intact: make room and call run.resume(split)" if last else "there was none before it"
+            raise RunError(
+                f"{self.folder}: the checkpoint of step {self.state.global_step} could not be written "
+                f"({(str(error).splitlines() or [type(error).__name__])[0]}); {kept}"
+            ) from None
+        finally:
+            shutil.rmtree(self.folder / "writing", ignore_errors=True)
+
+    def _save(self, output_dir=None, state_dict=None) -> None:
+        folder = Path(output_dir)
+        if isinstance(self.recipe, LoRA):
+            save_adapter(self.recipe, self.model, folder)
+        else:
+            self.model.save_pretrained(folder)
+
+
 def train(recipe: LoRA | FullFineTune, train: Dataset, val: Dataset, run: Run) -> None:
-    """Leaves an adapter in PEFT's format in ``run.folder / "adapter"``, or a whole model in ``run.folder / "model"``."""
+    """Leaves an adapter in PEFT's format in ``run.folder / "adapter"``, or a whole model in ``run.folder / "model"``.
+
+    Goes on from the run's last whole checkpoint if there is one, to the same result bit for bit on a CPU.
+    """
+    checkpoint, damaged = checkpoints.newest(run.folder / "checkpoints")
+    run.rewind(checkpoints.step_of(checkpoint) if checkpoint else 0)
+    for name in damaged:
+        run.emit(Status("running", f"{name} is damaged; going on from {checkpoint.name if checkpoint else 'the start'}"))
     set_seed(recipe.seed)
     model, tokenizer = load_base(recipe.base)
+    model = quicken(model)
     if isinstance(recipe, LoRA):
         model = wrap(recipe, model)
     rows = [encode(tokenizer, chat, recipe.max_length) for chat in train]
     val_rows = [encode(tokenizer, chat, recipe.max_length) for chat in val]
 
-    trainer = Trainer(
+    trainer = Engine(
+        recipe,
+        run,
         model=model,
         args=arguments(recipe, len(rows), bool(val_rows), run.folder),
         train_dataset=rows,
         eval_dataset=val_rows or None,
         data_collator=lambda batch: pad(batch, tokenizer.pad_token_id),
-        processing_class=tokenizer,
-        callbacks=[Speaker(run)],
     )
-    trainer.remove_callback(PrinterCallback)  # engines speak by events only
-    trainer.train()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     path = "adapter" if isinstance(recipe, LoRA) else "model"
     if path == "adapter":
         save_adapter(recipe, trainer.model, run.folder / path)
     else:
         LocalModel(trainer.model, tokenizer, path).save(run.folder / path)
     run.emit(Saved(step=trainer.state.global_step, path=path))
+    if not run.stopping:
+        shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
 
 
 def wrap(recipe: LoRA, model):
@@ -104,7 +152,8 @@ def arguments(recipe: LoRA | FullFineTune, rows: int, evaluate: bool, folder: Pa
         warmup_steps=math.ceil(recipe.warmup * steps),
         seed=recipe.seed,
         eval_strategy="epoch" if evaluate else "no",
-        save_strategy="no",
+        save_strategy="steps",
+        save_steps=recipe.checkpoint_every,
         logging_steps=1,
         include_num_input_tokens_seen="non_padding",
         use_cpu=not on_gpu,
