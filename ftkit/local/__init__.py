@@ -83,6 +83,10 @@ class LoRA(_Local):
     """Share of the adapter's inputs dropped while training; 0.05 costs about 15 % of the speed."""
     target_modules: str | tuple[str, ...] = "all-linear"
     """Which layers learn: names such as ("q_proj", "v_proj"), or every linear layer but the head."""
+    rslora: bool = False
+    """Scale the update by alpha / √r instead, so that a high rank keeps learning (Kalajdzievski 2023, arXiv:2312.03732)."""
+    dora: bool = False
+    """Learn each weight's length apart from its direction (Liu et al. 2024, arXiv:2402.09353); about a third slower."""
     learning_rate: float = 5e-3
     """The peak. 5e-3 suits the embedded model; for models of 1 B parameters and more start at 2e-4."""
 

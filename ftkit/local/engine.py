@@ -130,6 +130,8 @@ def wrap(recipe: LoRA, model):
         lora_alpha=recipe.alpha,
         lora_dropout=recipe.dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
+        use_rslora=recipe.rslora,
+        use_dora=recipe.dora,
     )
     try:
         return get_peft_model(model, config)

@@ -280,6 +280,25 @@ def test_variants_train_on_named_layers_only(tiny_phi, small_split):
         assert all("q_proj" in key for key in file.keys()) and len(list(file.keys())) == 4
 
 
+@pytest.mark.parametrize("variant", ["plain", "rslora", "dora"])
+def test_the_merged_weight_is_what_the_papers_formula_says(variant, tiny_phi, small_split):
+    """LoRA W₀ + (α/r)·BA; rsLoRA W₀ + (α/√r)·BA; DoRA the same as LoRA, each row scaled to its learnt length m."""
+    from safetensors.torch import load_file
+
+    recipe = LoRA(base=tiny_phi, **QUICK, rslora=variant == "rslora", dora=variant == "dora")
+    run = recipe.train(small_split)
+    layer = "model.layers.1.mlp.fc1"
+    adapter = load_file(run.folder / "adapter" / "adapter_model.safetensors")
+    a, b = (adapter[f"base_model.model.{layer}.lora_{one}.weight"] for one in "AB")
+    w0 = LocalModel.load(tiny_phi).model.get_parameter(f"{layer}.weight")
+    expected = w0 + (8 / 4**0.5 if variant == "rslora" else 8 / 4) * b @ a
+    if variant == "dora":
+        m = adapter[f"base_model.model.{layer}.lora_magnitude_vector"]
+        expected = expected * (m / expected.norm(dim=1))[:, None]
+    merged = run.model.merge().model.get_parameter(f"{layer}.weight")
+    assert torch.allclose(merged, expected, atol=1e-6) and not torch.allclose(merged, w0, atol=1e-4)
+
+
 def test_full_fine_tuning_changes_every_matrix_and_reopens_as_it_was(tiny_phi, small_split):
     run = FullFineTune(base=tiny_phi, batch_size=8, learning_rate=1e-2).train(small_split)
     before = dict(LocalModel.load(tiny_phi).model.named_parameters())
