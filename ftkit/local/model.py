@@ -41,6 +41,8 @@ class LocalModel:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.name = name
+        self.in_use: str | None = model.active_adapter if isinstance(model, PeftModel) else None
+        """The adapter that answers; None: the base alone."""
 
     def __repr__(self) -> str:
         millions = sum(p.numel() for p in self.model.parameters()) / 1e6
@@ -54,17 +56,52 @@ class LocalModel:
             ModelError: unknown, gated or damaged model; missing or unfitting adapter.
         """
         model, tokenizer = load_base(base)
-        name = str(base or EMBEDDED)
-        if adapter is None:
-            return cls(model, tokenizer, name)
-        adapter = Path(adapter)
-        if not (adapter / "adapter_model.safetensors").exists():
-            raise ModelError(f"{adapter}: no adapter here (adapter_model.safetensors is missing); did the run fail?")
+        loaded = cls(model, tokenizer, str(base or EMBEDDED))
+        if adapter is not None:
+            loaded.add_adapter("default", adapter)
+            loaded.name += " + adapter"
+        return loaded
+
+    def add_adapter(self, name: str, folder: str | os.PathLike) -> "LocalModel":
+        """This model with one more adapter on its base, in use from now on; `use` switches between them.
+
+        Raises:
+            ModelError: the name is taken, or the folder holds no adapter, or one that does not fit the base.
+        """
+        folder = Path(folder)
+        if name in self.adapters:
+            raise ModelError(f"{self.name}: has an adapter named {name!r} already; choose another name")
+        if not (folder / "adapter_model.safetensors").exists():
+            raise ModelError(f"{folder}: no adapter here (adapter_model.safetensors is missing); did the run fail?")
         try:
-            model = PeftModel.from_pretrained(model, str(adapter))
+            if isinstance(self.model, PeftModel):
+                self.model.load_adapter(str(folder), name)
+            else:
+                self.model = PeftModel.from_pretrained(self.model, str(folder), name)
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"{adapter}: the adapter does not fit {name}: {_first_line(error)}") from None
-        return cls(model, tokenizer, f"{name} + adapter")
+            raise ModelError(f"{folder}: the adapter does not fit {self.name}: {_first_line(error)}") from None
+        self.model.eval()
+        return self.use(name)
+
+    @property
+    def adapters(self) -> list[str]:
+        """The names of the adapters on the base, in the order they came."""
+        return list(self.model.peft_config) if isinstance(self.model, PeftModel) else []
+
+    def use(self, name: str | None) -> "LocalModel":
+        """This model, answering from now on with the adapter ``name``; None: the base alone.
+
+        Raises:
+            ModelError: there is no adapter of that name.
+        """
+        if name is not None and name not in self.adapters:
+            raise ModelError(f"{self.name}: no adapter named {name!r}; there are: {', '.join(self.adapters) or 'none'}")
+        if isinstance(self.model, PeftModel):
+            (self.model.base_model.enable_adapter_layers if name else self.model.base_model.disable_adapter_layers)()
+        if name is not None:
+            self.model.set_adapter(name, inference_mode=True)
+        self.in_use = name
+        return self
 
     @property
     def context(self) -> int:
@@ -110,13 +147,13 @@ class LocalModel:
         return self.model(**inputs).logits[0].float()
 
     def merge(self) -> "LocalModel":
-        """A plain model with the adapter added into a copy of the base's weights: W = W₀ + (α/r)·B·A.
+        """A plain model with the adapter in use added into a copy of the base's weights: W = W₀ + (α/r)·B·A.
 
         Raises:
             ModelError: there is no adapter, or the merged model's scores differ from the unmerged one's.
         """
-        if not isinstance(self.model, PeftModel):
-            raise ModelError(f"{self.name}: has no adapter to merge")
+        if self.in_use is None:
+            raise ModelError(f"{self.name}: has no adapter to merge" + (" in use; call use(name)" if self.adapters else ""))
         from copy import deepcopy
 
         merged = LocalModel(deepcopy(self.model).merge_and_unload(), self.tokenizer, f"{self.name}, merged")

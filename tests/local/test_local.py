@@ -280,6 +280,26 @@ def test_variants_train_on_named_layers_only(tiny_phi, small_split):
         assert all("q_proj" in key for key in file.keys()) and len(list(file.keys())) == 4
 
 
+def test_adapters_on_one_base_are_switched_and_switched_off(tuned, tiny_phi, small_split):
+    other = LoRA(base=tiny_phi, seed=1, r=2, target_modules=("q_proj", "fc1"), learning_rate=1e-2).train(small_split)
+    text = "Where is my order?"
+    alone = {None: LocalModel.load(tiny_phi).logits(text), "a": tuned.model.logits(text), "b": other.model.logits(text)}
+    assert not torch.equal(alone["a"], alone["b"]) and not torch.equal(alone["b"], alone[None])
+    model = LocalModel.load(tiny_phi)
+    assert model.adapters == [] and torch.equal(model.use(None).logits(text), alone[None])
+    model.add_adapter("a", tuned.folder / "adapter").add_adapter("b", other.folder / "adapter")
+    assert model.adapters == ["a", "b"]
+    for name in ("b", "a", None, "b", None, "a"):
+        assert torch.allclose(model.use(name).logits(text), alone[name], atol=1e-6), name
+    assert torch.allclose(model.merge().logits(text), alone["a"], atol=1e-5), "merged another one than that in use"
+    with pytest.raises(ModelError, match="no adapter to merge in use"):
+        model.use(None).merge()
+    with pytest.raises(ModelError, match="no adapter named 'c'; there are: a, b"):
+        model.use("c")
+    with pytest.raises(ModelError, match="has an adapter named 'a' already"):
+        model.add_adapter("a", other.folder / "adapter")
+
+
 @pytest.mark.parametrize("variant", ["plain", "rslora", "dora"])
 def test_the_merged_weight_is_what_the_papers_formula_says(variant, tiny_phi, small_split):
     """LoRA W₀ + (α/r)·BA; rsLoRA W₀ + (α/√r)·BA; DoRA the same as LoRA, each row scaled to its learnt length m."""
