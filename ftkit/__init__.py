@@ -27,7 +27,7 @@ from ftkit.estimate import Estimate
 from ftkit.events import Saved, Status, Step, Val
 from ftkit.hosted import Hosted, endpoint, local_service, openai
 from ftkit.live import live
-from ftkit.local import FullFineTune, LoRA
+from ftkit.local import FullFineTune, LoRA, QLoRA
 from ftkit.metrics.classify import exact_match, f1
 from ftkit.metrics.text import bleu, chrf, json_field, json_fields, json_valid, rouge
 from ftkit.report import Comparison, Report, compare, evaluate
@@ -37,8 +37,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BudgetError", "Chat", "Comparison", "DataError", "Dataset", "Embed", "EndpointError", "Estimate", "FtkitError",
-    "FullFineTune", "Hosted", "LoRA", "ModelError", "Pair", "RecipeError", "Report", "Run", "RunError", "Saved",
-    "SearchSet", "Split", "Status", "Step", "Val", "bleu", "chrf", "compare", "dataset", "endpoint", "evaluate",
+    "FullFineTune", "Hosted", "LoRA", "ModelError", "Pair", "QLoRA", "RecipeError", "Report", "Run", "RunError",
+    "Saved", "SearchSet", "Split", "Status", "Step", "Val", "bleu", "chrf", "compare", "dataset", "endpoint", "evaluate",
     "exact_match", "f1", "json_field", "json_fields", "json_valid", "library_docs", "live", "local_service", "openai",
     "read_chats", "read_pairs", "read_search", "rouge", "write_jsonl",
 ]  # fmt: skip

@@ -17,10 +17,10 @@ from ftkit.data import Dataset
 from ftkit.errors import RecipeError, RunError
 from ftkit.events import Saved, Status, Step, Val
 from ftkit.files import replacing
-from ftkit.local import EMBEDDED, FullFineTune, LoRA, checkpoints
+from ftkit.local import EMBEDDED, FullFineTune, LoRA, QLoRA, checkpoints
 from ftkit.local.chat import IGNORE, encode
 from ftkit.local.fast import quicken
-from ftkit.local.model import LocalModel, load_base
+from ftkit.local.model import LocalModel, Nf4, load_base
 from ftkit.run import Run
 
 
@@ -94,7 +94,7 @@ def train(recipe: LoRA | FullFineTune, train: Dataset, val: Dataset, run: Run) -
     for name in damaged:
         run.emit(Status("running", f"{name} is damaged; going on from {checkpoint.name if checkpoint else 'the start'}"))
     set_seed(recipe.seed)
-    model, tokenizer = load_base(recipe.base)
+    model, tokenizer = load_base(recipe.base, Nf4(recipe.double_quant) if isinstance(recipe, QLoRA) else None)
     model = quicken(model)
     if isinstance(recipe, LoRA):
         model = wrap(recipe, model)

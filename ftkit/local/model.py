@@ -4,11 +4,12 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging
 
 from ftkit.errors import ModelError
@@ -34,13 +35,23 @@ class Completion:
     """"stop": the model ended, or a stop text came; "length": it was cut at max_tokens."""
 
 
-class LocalModel:
-    """A causal language model with its tokenizer and, maybe, an adapter. Made by `LocalModel.load`."""
+@dataclass(frozen=True)
+class Nf4:
+    """How a base is stored in 4 bits: NormalFloat-4 in blocks of 64, the blocks' scales in 8 bits if ``double``."""
 
-    def __init__(self, model, tokenizer, name: str):
+    double: bool = True
+
+
+class LocalModel:
+    """A causal language model with its tokenizer and, maybe, adapters. Made by `LocalModel.load`."""
+
+    def __init__(self, model, tokenizer, name: str, nf4: Nf4 | None = None):
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.name = name
+        self.nf4 = nf4
+        """How the base is stored in 4 bits; None: it is not."""
+        self._base: str | os.PathLike | None = None
         self.in_use: str | None = model.active_adapter if isinstance(model, PeftModel) else None
         """The adapter that answers; None: the base alone."""
 
@@ -49,14 +60,19 @@ class LocalModel:
         return f"LocalModel({self.name} · {millions:.1f} M parameters)"
 
     @classmethod
-    def load(cls, base: str | os.PathLike | None = None, adapter: str | os.PathLike | None = None) -> "LocalModel":
+    def load(
+        cls, base: str | os.PathLike | None = None, adapter: str | os.PathLike | None = None, nf4: Nf4 | None = None
+    ) -> "LocalModel":
         """The model ``base`` (None: the embedded one), with the PEFT adapter in the folder ``adapter`` on it.
+
+        With ``nf4`` the base's linear layers but the head are stored in 4 bits.
 
         Raises:
             ModelError: unknown, gated or damaged model; missing or unfitting adapter.
         """
-        model, tokenizer = load_base(base)
-        loaded = cls(model, tokenizer, str(base or EMBEDDED))
+        model, tokenizer = load_base(base, nf4)
+        loaded = cls(model, tokenizer, f"{base or EMBEDDED}, 4 bits" if nf4 else str(base or EMBEDDED), nf4)
+        loaded._base = base
         if adapter is not None:
             loaded.add_adapter("default", adapter)
             loaded.name += " + adapter"
@@ -146,23 +162,40 @@ class LocalModel:
         inputs = self.tokenizer(text, return_tensors="pt", add_special_tokens=False).to(self.model.device)
         return self.model(**inputs).logits[0].float()
 
-    def merge(self) -> "LocalModel":
+    def merge(self, four_bit: bool = False) -> "LocalModel":
         """A plain model with the adapter in use added into a copy of the base's weights: W = W₀ + (α/r)·B·A.
 
+        A base in 4 bits is first brought back to plain numbers, exactly those the adapter was trained on; the result is
+        not in 4 bits.
+
         Raises:
-            ModelError: there is no adapter, or the merged model's scores differ from the unmerged one's.
+            ModelError: there is no adapter, ``four_bit`` is asked for, or the merged model's scores differ from the
+                unmerged one's.
         """
+        if four_bit:
+            raise ModelError(
+                f"{self.name}: not merged into 4 bits: rounding W₀ + (α/r)·B·A to the 16 levels again loses much of what "
+                "the adapter learnt. Use merge(), or keep the adapter beside the 4-bit base"
+            )
         if self.in_use is None:
             raise ModelError(f"{self.name}: has no adapter to merge" + (" in use; call use(name)" if self.adapters else ""))
         from copy import deepcopy
 
-        merged = LocalModel(deepcopy(self.model).merge_and_unload(), self.tokenizer, f"{self.name}, merged")
+        plain = self._dequantized() if self.nf4 else deepcopy(self.model)
+        merged = LocalModel(plain.merge_and_unload(), self.tokenizer, f"{self.name}, merged")
         probe = prompt_text(self.tokenizer, [{"role": "user", "content": "Where is my order 74937?"}])
         error = (merged.logits(probe) - self.logits(probe)).abs().max().item()
         tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.25
         if not error <= tolerance:
             raise ModelError(f"{self.name}: merging changed a score by {error:.2g}, more than {tolerance}; not merged")
         return merged
+
+    def _dequantized(self) -> PeftModel:
+        """The base brought back from 4 bits, with the adapter in use on it."""
+        base, _ = load_base(self._base, self.nf4)
+        plain = get_peft_model(base.dequantize(), self.model.peft_config[self.in_use])
+        set_peft_model_state_dict(plain, get_peft_model_state_dict(self.model, adapter_name=self.in_use))
+        return plain
 
     def save(self, folder: str | os.PathLike) -> Path:
         """The folder, now holding model and tokenizer as plain transformers reads them (safetensors).
@@ -208,14 +241,19 @@ class LocalModel:
         return Completion(text, prompt_tokens, used, "stop" if cuts or end is not None else "length")
 
 
-def load_base(base: str | os.PathLike | None = None):
+def load_base(base: str | os.PathLike | None = None, nf4: Nf4 | None = None):
     """(model, tokenizer) of a base: the embedded one, a local folder, or an id of the hub. Never runs remote code.
 
-    fp32 on a CPU; on a GPU bf16 where the hardware has it, else fp16.
+    fp32 on a CPU; on a GPU bf16 where the hardware has it, else fp16. With ``nf4`` the linear layers but the head are
+    stored in 4 bits and computed in that format.
 
     Raises:
-        ModelError: nothing by that name, no access, or files that cannot be read.
+        ModelError: nothing by that name, no access, files that cannot be read, or 4 bits without bitsandbytes.
     """
+    if nf4 and find_spec("bitsandbytes") is None:
+        raise ModelError(
+            "QLoRA needs bitsandbytes, which is not installed: pip install bitsandbytes. Or take ft.LoRA, the same without 4 bits"
+        )
     source = resolve(base)
     if torch.cuda.is_available():
         dtype = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
@@ -224,13 +262,28 @@ def load_base(base: str | os.PathLike | None = None):
         dtype, device = torch.float32, "cpu"
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **_quantized(nf4, dtype, device))
     except Exception as error:  # the hub, the file system, safetensors and config parsing each raise their own
         raise ModelError(_why(base, error)) from None
     use_template(tokenizer)
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         _add_pad(tokenizer, model)
+    if nf4:
+        for module in model.modules():  # bitsandbytes would repack the weights at the first answer, and training go wrong
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                module.support_avx512bf16_for_cpu = False
+        return model, tokenizer
     return model.to(device), tokenizer
+
+
+def _quantized(nf4: Nf4 | None, dtype: torch.dtype, device: str) -> dict:
+    """What ``from_pretrained`` wants to know about 4 bits."""
+    if nf4 is None:
+        return {}
+    config = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=nf4.double, bnb_4bit_compute_dtype=dtype
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def resolve(base: str | os.PathLike | None) -> str:
