@@ -18,7 +18,8 @@ import os as _os
 _os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
-from ftkit.data import Chat, Dataset, Pair, SearchSet, Split, read_chats, read_pairs, read_search, write_jsonl
+from ftkit.data import Chat, Dataset, Pair, Preference, SearchSet, Split
+from ftkit.data import read_chats, read_pairs, read_preferences, read_search, write_jsonl
 from ftkit.datasets import dataset
 from ftkit.datasets.library_docs import library_docs
 from ftkit.embed import Embed
@@ -27,7 +28,7 @@ from ftkit.estimate import Estimate
 from ftkit.events import Saved, Status, Step, Val
 from ftkit.hosted import Hosted, endpoint, local_service, openai
 from ftkit.live import live
-from ftkit.local import FullFineTune, LoRA, QLoRA
+from ftkit.local import DPO, FullFineTune, LoRA, QLoRA
 from ftkit.metrics.classify import exact_match, f1
 from ftkit.metrics.text import bleu, chrf, json_field, json_fields, json_valid, rouge
 from ftkit.report import Comparison, Report, compare, evaluate
@@ -36,9 +37,9 @@ from ftkit.run import Run
 __version__ = "0.1.0"
 
 __all__ = [
-    "BudgetError", "Chat", "Comparison", "DataError", "Dataset", "Embed", "EndpointError", "Estimate", "FtkitError",
-    "FullFineTune", "Hosted", "LoRA", "ModelError", "Pair", "QLoRA", "RecipeError", "Report", "Run", "RunError",
-    "Saved", "SearchSet", "Split", "Status", "Step", "Val", "bleu", "chrf", "compare", "dataset", "endpoint", "evaluate",
-    "exact_match", "f1", "json_field", "json_fields", "json_valid", "library_docs", "live", "local_service", "openai",
-    "read_chats", "read_pairs", "read_search", "rouge", "write_jsonl",
+    "BudgetError", "Chat", "Comparison", "DPO", "DataError", "Dataset", "Embed", "EndpointError", "Estimate", "FtkitError",
+    "FullFineTune", "Hosted", "LoRA", "ModelError", "Pair", "Preference", "QLoRA", "RecipeError", "Report", "Run",
+    "RunError", "Saved", "SearchSet", "Split", "Status", "Step", "Val", "bleu", "chrf", "compare", "dataset", "endpoint",
+    "evaluate", "exact_match", "f1", "json_field", "json_fields", "json_valid", "library_docs", "live", "local_service",
+    "openai", "read_chats", "read_pairs", "read_preferences", "read_search", "rouge", "write_jsonl",
 ]  # fmt: skip

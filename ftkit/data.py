@@ -71,6 +71,37 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Preference:
+    """A prompt with a better and a worse answer, as people or a rule judged them; the OpenAI format for DPO."""
+
+    messages: tuple[dict, ...]
+    """The prompt, ``{"role": …, "content": …}``; the last one from the user."""
+    chosen: str
+    """The better answer."""
+    rejected: str
+    """The worse answer."""
+    where: str = field(default="", compare=False)
+
+    @property
+    def prompt(self) -> list[dict]:
+        return [dict(message) for message in self.messages]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(message["content"] for message in self.messages if message["role"] == "user")
+
+    @property
+    def answers(self) -> tuple[Chat, Chat]:
+        """The prompt with the better answer, and with the worse one."""
+        ends = ({"role": "assistant", "content": text} for text in (self.chosen, self.rejected))
+        return tuple(Chat((*self.messages, end), self.where) for end in ends)
+
+    def to_dict(self) -> dict:
+        better, worse = ([{"role": "assistant", "content": text}] for text in (self.chosen, self.rejected))
+        return {"input": {"messages": self.prompt}, "preferred_output": better, "non_preferred_output": worse}
+
+
+@dataclass(frozen=True)
 class SearchSet:
     """A search task: queries, a corpus, and which documents answer which query."""
 
@@ -110,7 +141,7 @@ class SearchSet:
         return len(self.queries)
 
 
-Row = Chat | Pair
+Row = Chat | Pair | Preference
 
 
 @dataclass(frozen=True)
@@ -235,6 +266,18 @@ def read_pairs(path: str | os.PathLike) -> Dataset:
         DataError: with every fault found, each as ``file:line: …``.
     """
     return _read(path, _pair)
+
+
+def read_preferences(path: str | os.PathLike) -> Dataset:
+    """The preferences of a JSON Lines file in OpenAI's format for DPO.
+
+    Each row is ``{"input": {"messages": […]}, "preferred_output": […], "non_preferred_output": […]}``, each output a list
+    with one assistant message.
+
+    Raises:
+        DataError: with every fault found, each as ``file:line: …``.
+    """
+    return _read(path, _preference)
 
 
 def read_search(folder: str | os.PathLike) -> SearchSet:
@@ -397,6 +440,25 @@ def _pair(value: dict, where: str) -> "Pair | str":
             return f'want a text in "{name}"; got {_short(value.get(name))}'
     group = value.get("group")
     return Pair(value["anchor"], value["positive"], None if group is None else str(group), where)
+
+
+def _preference(value: dict, where: str) -> "Preference | str":
+    asked = value.get("input")
+    messages = asked.get("messages") if isinstance(asked, dict) else None
+    if not isinstance(messages, list) or not messages:
+        return f'want "input": {{"messages": […]}}; got {_short(asked)}'
+    answers = []
+    for name in ("preferred_output", "non_preferred_output"):
+        output = value.get(name)
+        if not isinstance(output, list) or len(output) != 1:
+            return f'want "{name}": a list with one assistant message; got {_short(output)}'
+        chat = _chat({"messages": [*messages, output[0]]}, where)
+        if isinstance(chat, str):
+            return f"{name}: {chat}"
+        answers.append(chat.answer)
+    if answers[0] == answers[1]:
+        return "both outputs are the same text; a preference needs a better and a worse one"
+    return Preference(tuple(messages), *answers, where)
 
 
 def _texts_by_id(path: Path) -> dict[str, str]:

@@ -123,7 +123,7 @@ def test_every_field_of_a_recipe_is_read_by_its_engine():
     """A knob that nothing reads is a lie to whoever turns it."""
     import ftkit
 
-    for recipe, room in ((ftkit.LoRA, "local"), (ftkit.QLoRA, "local"), (ftkit.Embed, "embed"), (ftkit.Hosted, "hosted")):
+    for recipe, room in ((ftkit.LoRA, "local"), (ftkit.QLoRA, "local"), (ftkit.DPO, "local"), (ftkit.Embed, "embed"), (ftkit.Hosted, "hosted")):
         read = {name for path in (PACKAGE / room).glob("*.py") for name in _fields_read(path)}
         unread = {field.name for field in fields(recipe)} - read
         assert not unread, f"{recipe.__name__}: nothing reads {sorted(unread)}"
@@ -149,11 +149,12 @@ def test_the_public_names_are_these():
     public -= {name for name, _ in modules()}
     assert public <= set(ftkit.__all__), f"public by accident: {sorted(public - set(ftkit.__all__))}"
     assert set(ftkit.__all__) == {
-        *("BudgetError", "Chat", "Comparison", "DataError", "Dataset", "Embed", "EndpointError", "Estimate"),
-        *("FtkitError", "FullFineTune", "Hosted", "LoRA", "ModelError", "Pair", "QLoRA", "RecipeError", "Report", "Run", "RunError"),
-        *("Saved", "SearchSet", "Split", "Status", "Step", "Val", "bleu", "chrf", "compare", "dataset", "endpoint", "evaluate"),
-        *("exact_match", "f1", "json_field", "json_fields", "json_valid", "library_docs", "live", "local_service"),
-        *("openai", "read_chats", "read_pairs", "read_search", "rouge", "write_jsonl"),
+        *("BudgetError", "Chat", "Comparison", "DPO", "DataError", "Dataset", "Embed", "EndpointError", "Estimate"),
+        *("FtkitError", "FullFineTune", "Hosted", "LoRA", "ModelError", "Pair", "Preference", "QLoRA", "RecipeError"),
+        *("Report", "Run", "RunError", "Saved", "SearchSet", "Split", "Status", "Step", "Val", "bleu", "chrf", "compare"),
+        *("dataset", "endpoint", "evaluate", "exact_match", "f1", "json_field", "json_fields", "json_valid", "library_docs"),
+        *("live", "local_service", "openai", "read_chats", "read_pairs", "read_preferences", "read_search", "rouge"),
+        "write_jsonl",
     }
 
 

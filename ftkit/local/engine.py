@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
@@ -17,9 +18,9 @@ from ftkit.data import Dataset
 from ftkit.errors import RecipeError, RunError
 from ftkit.events import Saved, Status, Step, Val
 from ftkit.files import replacing
-from ftkit.local import EMBEDDED, FullFineTune, LoRA, QLoRA, checkpoints
+from ftkit.local import DPO, EMBEDDED, FullFineTune, LoRA, QLoRA, checkpoints
 from ftkit.local.chat import IGNORE, encode
-from ftkit.local.fast import quicken
+from ftkit.local.fast import quicken, scored_logps
 from ftkit.local.model import LocalModel, Nf4, load_base
 from ftkit.run import Run
 
@@ -84,6 +85,42 @@ class Engine(Trainer):
             self.model.save_pretrained(folder)
 
 
+class PreferenceEngine(Engine):
+    """The same on pairs of answers: a batch holds the better answers of its rows, then the worse ones."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        gained = answer_logps(model, inputs["input_ids"], inputs["labels"]) - inputs["base_logps"]  # (2B,)
+        better, worse = gained.chunk(2)
+        recipe = self.recipe
+        loss = -F.logsigmoid(recipe.beta * (better - worse)).mean()
+        return (loss, {"loss": loss}) if return_outputs else loss
+
+
+def answer_logps(model, input_ids, labels) -> torch.Tensor:
+    """The log-probability of each row's answer, (B,)."""
+    logps, rows = scored_logps(model.get_base_model(), input_ids, labels)
+    return torch.zeros(len(labels), device=logps.device).index_add(0, rows, logps)
+
+
+def preferences(data: Dataset, tokenizer, model, recipe: DPO) -> list[dict]:
+    """Each row's two encoded answers, with the base's log-probability of either, which training does not change."""
+    rows = [{"answers": [encode(tokenizer, chat, recipe.max_length) for chat in row.answers]} for row in data]
+    with torch.no_grad(), model.disable_adapter():
+        for start in range(0, len(rows), 16):
+            some = rows[start : start + 16]
+            batch = pad([row["answers"][side] for side in (0, 1) for row in some], tokenizer.pad_token_id)
+            logps = answer_logps(model, *(batch[name].to(model.device) for name in ("input_ids", "labels"))).cpu()
+            for row, *both in zip(some, *logps.chunk(2)):
+                row["base_logps"] = torch.stack(both)
+    return rows
+
+
+def pad_preferences(batch: list[dict], pad_token_id: int) -> dict[str, torch.Tensor]:
+    """``input_ids`` and ``labels``, (2B, T), and ``base_logps``, (2B,): the better answers, then the worse ones."""
+    padded = pad([row["answers"][side] for side in (0, 1) for row in batch], pad_token_id)
+    return padded | {"base_logps": torch.stack([row["base_logps"][side] for side in (0, 1) for row in batch])}
+
+
 def train(recipe: LoRA | FullFineTune, train: Dataset, val: Dataset, run: Run) -> None:
     """Leaves an adapter in PEFT's format in ``run.folder / "adapter"``, or a whole model in ``run.folder / "model"``.
 
@@ -98,17 +135,21 @@ def train(recipe: LoRA | FullFineTune, train: Dataset, val: Dataset, run: Run) -
     model = quicken(model)
     if isinstance(recipe, LoRA):
         model = wrap(recipe, model)
-    rows = [encode(tokenizer, chat, recipe.max_length) for chat in train]
-    val_rows = [encode(tokenizer, chat, recipe.max_length) for chat in val]
+    engine, collate = Engine, pad
+    if isinstance(recipe, DPO):
+        engine, collate = PreferenceEngine, pad_preferences
+        rows, val_rows = (preferences(part, tokenizer, model.eval(), recipe) for part in (train, val))
+    else:
+        rows, val_rows = ([encode(tokenizer, chat, recipe.max_length) for chat in part] for part in (train, val))
 
-    trainer = Engine(
+    trainer = engine(
         recipe,
         run,
         model=model,
         args=arguments(recipe, len(rows), bool(val_rows), run.folder),
         train_dataset=rows,
         eval_dataset=val_rows or None,
-        data_collator=lambda batch: pad(batch, tokenizer.pad_token_id),
+        data_collator=lambda batch: collate(batch, tokenizer.pad_token_id),
     )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     path = "adapter" if isinstance(recipe, LoRA) else "model"

@@ -28,11 +28,16 @@ def _forward(self, input_ids=None, labels=None, num_items_in_batch=None, **kwarg
     """With labels: the loss alone, from logits of the S scored tokens instead of all B·T. Without: as ever."""
     if labels is None:
         return type(self).forward(self, input_ids=input_ids, **kwargs)
+    nats = -scored_logps(self, input_ids, labels, **kwargs)[0]
+    return CausalLMOutputWithPast(loss=nats.sum() / (len(nats) if num_items_in_batch is None else num_items_in_batch))
+
+
+def scored_logps(model, input_ids, labels, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
+    """The log-probability of each scored token, (S,), and the row of the batch it stands in, (S,)."""
     kwargs.setdefault("use_cache", False)
-    hidden = getattr(self, self.base_model_prefix)(input_ids=input_ids, **kwargs).last_hidden_state  # (B, T, width)
+    hidden = getattr(model, model.base_model_prefix)(input_ids=input_ids, **kwargs).last_hidden_state  # (B, T, width)
     scored = labels[:, 1:] != IGNORE
-    logits = self.get_output_embeddings()(hidden[:, :-1][scored]).float()  # (S, V)
-    if (cap := getattr(self.config, "final_logit_softcapping", None)) is not None:  # Gemma 2
+    logits = model.get_output_embeddings()(hidden[:, :-1][scored]).float()  # (S, V)
+    if (cap := getattr(model.config, "final_logit_softcapping", None)) is not None:  # Gemma 2
         logits = cap * torch.tanh(logits / cap)
-    loss = F.cross_entropy(logits, labels[:, 1:][scored], reduction="sum")
-    return CausalLMOutputWithPast(loss=loss / (scored.sum() if num_items_in_batch is None else num_items_in_batch))
+    return -F.cross_entropy(logits, labels[:, 1:][scored], reduction="none"), scored.nonzero()[:, 0]

@@ -267,7 +267,7 @@ def test_rows_of_another_kind_are_refused_before_a_folder_is_made(tmp_path):
     from ftkit import Pair
 
     pairs = Dataset((Pair("a", "b", where="pairs.jsonl:1"),))
-    with pytest.raises(DataError, match="pairs.jsonl:1: LoRA learns from chats; got Pair"):
+    with pytest.raises(DataError, match="pairs.jsonl:1: LoRA learns from Chat rows; got Pair"):
         LoRA().train(Split(pairs, pairs, pairs))
     assert not list(tmp_path.iterdir())
 
