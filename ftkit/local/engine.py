@@ -156,7 +156,7 @@ def train(recipe: LoRA | FullFineTune, train: Dataset, val: Dataset, run: Run) -
     if path == "adapter":
         save_adapter(recipe, trainer.model, run.folder / path)
     else:
-        LocalModel(trainer.model, tokenizer, path).save(run.folder / path)
+        LocalModel(trainer.model, tokenizer, path).save(run.folder / path, replace=True)
     run.emit(Saved(step=trainer.state.global_step, path=path))
     if not run.stopping:
         shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)

@@ -197,16 +197,16 @@ class LocalModel:
         set_peft_model_state_dict(plain, get_peft_model_state_dict(self.model, adapter_name=self.in_use))
         return plain
 
-    def save(self, folder: str | os.PathLike) -> Path:
+    def save(self, folder: str | os.PathLike, replace: bool = False) -> Path:
         """The folder, now holding model and tokenizer as plain transformers reads them (safetensors).
 
         Raises:
-            ModelError: the folder exists already, or the model is not merged.
+            ModelError: the folder exists already and ``replace`` is not given, or the model is not merged.
         """
         folder = Path(folder)
         if isinstance(self.model, PeftModel):
             raise ModelError(f"{self.name}: merge() first; the adapter alone is in its run's folder already")
-        if folder.exists():
+        if folder.exists() and not replace:
             raise ModelError(f"{folder}: exists already and is left as it is; choose another folder")
         with replacing(folder) as temporary:
             self.model.save_pretrained(temporary)

@@ -93,15 +93,16 @@ def test_a_full_disk_ends_with_a_clear_error_and_the_last_checkpoint_intact(whol
     assert weights(run.resume(small_split)) == whole["LoRA"][0]
 
 
-def test_a_run_stopped_by_a_watcher_goes_on_from_the_step_it_stopped_at(whole, tiny_phi, small_split):
+@pytest.mark.parametrize("kind", [LoRA, FullFineTune])
+def test_a_run_stopped_by_a_watcher_goes_on_from_the_step_it_stopped_at(kind, whole, tiny_phi, small_split):
     stop = lambda event: isinstance(event, Step) and event.step == 5  # noqa: E731
-    run = LoRA(base=tiny_phi, **QUICK).train(small_split, watch=stop)
+    run = kind(base=tiny_phi, **QUICK).train(small_split, watch=stop)
     assert run.status == "cancelled" and run.model.reply("Where?", max_tokens=2) is not None
     assert checkpoints.newest(run.folder / "checkpoints")[0].name == "checkpoint-5"
     seen = []
     again = Run.open(run.folder).resume(small_split, watch=lambda event: seen.append(event) if isinstance(event, Step) else None)
     assert [event.step for event in seen] == list(range(6, 13))
-    assert weights(again) == whole["LoRA"][0] and again.status == "succeeded"
+    assert weights(again) == whole[kind.__name__][0] and again.status == "succeeded"
 
 
 def test_other_rows_than_those_it_was_begun_with_are_refused(tiny_phi, small_split):
