@@ -1,6 +1,6 @@
 """Writes the ticket data sets into ftkit/datasets from tickets_en.toml and tickets_vi.toml: ``python data/tickets.py``.
 
-A message is one of 48 skeletons of its queue with the slots filled, most with an opener and a closer, some with a
+A message is one of the 150 or so skeletons of its queue with the slots filled, most with an opener and a closer, some with a
 sentence that says how urgent it is. The unseen set is made of other skeletons, products, names, openers and closers.
 Priority follows the desk's rule: high if the message says it is urgent, low if it says there is no hurry, else the
 queue's own (`USUAL`).
@@ -8,6 +8,7 @@ queue's own (`USUAL`).
 
 import json
 import random
+import re
 import tomllib
 from pathlib import Path
 
@@ -33,7 +34,7 @@ DAYS = {
 def main(folder: Path = DATASETS) -> None:
     for language in SYSTEM:
         words = tomllib.loads((HERE / f"tickets_{language}.toml").read_text(encoding="utf-8"))
-        write_jsonl(folder / f"tickets_{language}.jsonl", rows(words, language, "train", 2000))
+        write_jsonl(folder / f"tickets_{language}.jsonl", rows(words, language, "train", 5000))
         write_jsonl(folder / f"tickets_{language}_unseen.jsonl", rows(words, language, "test", 400))
 
 
@@ -63,6 +64,8 @@ def message(words: dict, language: str, part: str, queue: str, skeleton: str, rn
         "amount": amount(language, rng),
         "person": rng.choice(words["people"][part]),
     }
+    if language == "en" and slots["product"][0] in "aeiou":
+        skeleton = re.sub(r"\b([Aa]) (?=\{product\})", r"\1n ", skeleton)
     body = skeleton.format(**slots)
     if not skeleton[0].islower():
         body = body[0].upper() + body[1:]

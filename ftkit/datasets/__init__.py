@@ -17,8 +17,7 @@ def dataset(name: str) -> Path:
         DataError: no such data set; the message lists those there are.
     """
     names = {path.stem: path for path in sorted(_HERE.glob("*.jsonl"))}
-    for task in ("tickets", "voice"):  # without a language: English
-        names |= {task: names[f"{task}_en"], f"{task}_unseen": names[f"{task}_en_unseen"]}
+    names = {name.replace("_en", ""): path for name, path in names.items() if "_en" in name} | names  # English by default
     if name not in names:
         raise DataError(f"dataset({name!r}): no such data set; there are {', '.join(sorted(names))}")
     return names[name]

@@ -22,20 +22,20 @@ def words(language: str) -> dict:
 
 
 def test_the_data_sets_are_what_their_generators_write(tmp_path):
-    code = "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import tickets, voice\nfor m in (tickets, voice): m.main(pathlib.Path('.'))"
+    code = "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import faq, tickets, voice\nfor m in (faq, tickets, voice): m.main(pathlib.Path('.'))"
     subprocess.run([sys.executable, "-c", code, str(ROOT / "data")], cwd=tmp_path, check=True, capture_output=True)
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert len(made) == 8
+    assert len(made) == 10
     for name, content in made.items():
         assert content == (ROOT / "ftkit" / "datasets" / name).read_bytes(), f"run python data/… again: {name} differs"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_forty_skeletons_a_queue_and_none_of_them_in_the_test(language):
+def test_a_hundred_and_fifty_skeletons_a_queue_and_none_of_them_in_the_test(language):
     queues = words(language)["queues"]
     assert set(queues) == QUEUES
     for queue, skeletons in queues.items():
-        assert len(set(skeletons["train"])) >= 40 and len(set(skeletons["test"])) >= 15, queue
+        assert len(set(skeletons["train"])) >= 150 and len(set(skeletons["test"])) >= 15, queue
         assert not set(skeletons["train"]) & set(skeletons["test"])
 
 
@@ -48,10 +48,10 @@ def test_the_unseen_tickets_share_no_product_no_name_and_no_wording_with_the_oth
         assert set(said["gadgets"][part]) <= set(said["products"][part])
     known = [row.messages[1]["content"] for row in read_chats(dataset(f"tickets_{language}"))]
     unseen = [row.messages[1]["content"] for row in read_chats(dataset(f"tickets_{language}_unseen"))]
-    assert len(known) == 2000 and len(unseen) == 400
+    assert len(known) == 5000 and len(unseen) == 400
     clusters = near_duplicates(known + unseen)
-    groups = [clusters[i] for i in range(2400)]
-    assert not set(groups[:2000]) & set(groups[2000:])
+    groups = [clusters[i] for i in range(5400)]
+    assert not set(groups[:5000]) & set(groups[5000:])
 
 
 @pytest.mark.parametrize("name", [f"tickets_{language}{part}" for language in LANGUAGES for part in ("", "_unseen")])
