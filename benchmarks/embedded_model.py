@@ -3,8 +3,9 @@
     python benchmarks/embedded_model.py FOLDER [--base MODEL] [--seeds 3] [--only en/lora voice_en/lora]
 
 Arms are measured one after the other and kept in FOLDER/results.json, so a stopped benchmark goes on where it was. Every
-figure is on held-out rows; intervals are 95 % bootstrap intervals over the rows of the first seed, and the figures of the
-other seeds stand beside them.
+figure is on held-out rows; intervals are 95 % intervals over the rows of the first seed, and the figures of the
+other seeds stand beside them. Two controls: the same LoRA on a base with random weights, and for the queue a logistic
+regression on TF-IDF of words and letters, which knows no language at all.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from ftkit.metrics.voice import keeps_voice
 
 METRICS = (ft.json_valid, ft.json_field("queue"), ft.json_field("order_id"), ft.json_field("product"), ft.exact_match)
 EXAMPLES = 4
+ARMS = ("zero-shot", "few-shot", "lora", "full", "random-base", "tf-idf")
 
 
 class FewShot:
@@ -46,22 +48,57 @@ def task(name: str) -> tuple[ft.Split, dict[str, ft.Dataset], tuple]:
         split = ft.read_chats(ft.dataset(name)).split(seed=0, sizes=(0.9, 0.1, 0.0))
         return split, {"unseen": ft.read_chats(ft.dataset(f"{name}_unseen"))}, voice(name[-2:])
     split = ft.read_chats(ft.dataset(f"tickets_{name}")).split(seed=0, stratify="queue")
-    return split, {"known": split.test, "unseen": ft.read_chats(ft.dataset(f"tickets_{name}_unseen"))}, METRICS
+    return split, {"known": split.test.sample(200, seed=0), "unseen": ft.read_chats(ft.dataset(f"tickets_{name}_unseen"))}, METRICS
+
+
+class TfIdf:
+    """A linear classifier of the queue; it fills in nothing else."""
+
+    name = "TF-IDF and logistic regression"
+
+    def __init__(self, rows):
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline, make_union
+
+        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+        letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
+        self.model = make_pipeline(make_union(words, letters), LogisticRegression(C=10, max_iter=2000))
+        self.model.fit([row.text for row in rows], [json.loads(row.answer)["queue"] for row in rows])
+
+    def replies(self, batch, max_tokens):
+        return [json.dumps({"queue": queue}) for queue in self.model.predict([prompt[-1]["content"] for prompt in batch])]
+
+
+def random_base(folder: Path) -> str:
+    """The embedded model's shape and tokenizer with random weights."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, set_seed
+
+    from ftkit.local.model import resolve
+
+    set_seed(0)
+    AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(resolve(None))).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(resolve(None)).save_pretrained(folder)
+    return str(folder)
 
 
 def trained(arm: str, name: str, base: str | None, seed: int, folder: Path):
     """(model, seconds of training) of an arm."""
     epochs = 3 if name.startswith("voice") else 1
-    recipe = {
-        "lora": ft.LoRA(base=base, epochs=epochs, seed=seed),
-        "full": ft.FullFineTune(base=base, epochs=epochs, seed=seed),
-    }.get(arm)
-    if recipe is None:
-        model = ft.LoRA(base=base).base_model()
-        split, _, _ = task(name)
-        return (FewShot(model, split.train.sample(EXAMPLES, seed=seed)) if arm == "few-shot" else model), 0.0
+    split, _, _ = task(name)
+    match arm:
+        case "zero-shot":
+            return ft.LoRA(base=base).base_model(), 0.0
+        case "few-shot":
+            return FewShot(ft.LoRA(base=base).base_model(), split.train.sample(EXAMPLES, seed=seed)), 0.0
+        case "tf-idf":
+            return TfIdf(split.train), 0.0
+        case "full":
+            recipe = ft.FullFineTune(base=base, epochs=epochs, seed=seed)
+        case _:
+            recipe = ft.LoRA(base=random_base(folder / "random") if arm == "random-base" else base, epochs=epochs, seed=seed)
     start = time.perf_counter()
-    run = recipe.train(task(name)[0], folder=folder / f"{name}-{arm}-{seed}")
+    run = recipe.train(split, folder=folder / f"{name}-{arm}-{seed}")
     return run.model, time.perf_counter() - start
 
 
@@ -107,10 +144,10 @@ def main() -> None:
     path = options.folder / "results.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for name in ("en", "vi", "voice_en", "voice_vi"):
-        for arm in ("zero-shot", "few-shot", "lora", "full"):
-            if options.only and f"{name}/{arm}" not in options.only:
+        for arm in ARMS:
+            if f"{name}/{arm}" not in options.only if options.only else arm == "tf-idf" and name.startswith("voice"):
                 continue
-            for seed in range(1 if arm == "zero-shot" else options.seeds):
+            for seed in range(options.seeds if arm in ("few-shot", "lora", "full") else 1):
                 if f"{name}/{arm}/{seed}" not in results:
                     results[f"{name}/{arm}/{seed}"] = measure(arm, name, options.base, seed, options.folder)
                     write_atomic(path, json.dumps(results, ensure_ascii=False, indent=1) + "\n")
