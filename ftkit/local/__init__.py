@@ -88,8 +88,8 @@ class LoRA(_Local):
     """Scale the update by alpha / √r instead, so that a high rank keeps learning (Kalajdzievski 2023, arXiv:2312.03732)."""
     dora: bool = False
     """Learn each weight's length apart from its direction (Liu et al. 2024, arXiv:2402.09353); about a third slower."""
-    learning_rate: float = 5e-3
-    """The peak. 5e-3 suits the embedded model; for models of 1 B parameters and more start at 2e-4."""
+    learning_rate: float = 2.5e-3
+    """The peak. 2.5e-3 suits the embedded model; for models of 1 B parameters and more start at 2e-4."""
 
     def __post_init__(self):
         require(self.r >= 1, f"LoRA: r must be 1 or more; got {self.r}")

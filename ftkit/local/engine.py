@@ -150,6 +150,7 @@ def train(recipe: LoRA | FullFineTune, train: Dataset, val: Dataset, run: Run) -
         train_dataset=rows,
         eval_dataset=val_rows or None,
         data_collator=lambda batch: collate(batch, tokenizer.pad_token_id),
+        processing_class=tokenizer,
     )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     path = "adapter" if isinstance(recipe, LoRA) else "model"
