@@ -133,9 +133,8 @@ class Run:
     def resume(self, split: Split, *, watch: Watcher | Sequence[Watcher] | None = None) -> "Run":
         """This run, gone on with from its last whole checkpoint to its end; from the start if there is none.
 
-        On a CPU the result is bit for bit that of a run that was never stopped, and so is the log.
-
-        >>> run = Run.open("runs/lora-001").resume(split)    # doctest: +SKIP
+        On a CPU the result is bit for bit that of a run that was never stopped, and so is the log:
+        ``run = Run.open("runs/lora-001").resume(split)``.
 
         Raises:
             RunError: the run has succeeded, its recipe cannot resume, or the split is not the one it was begun with.

@@ -96,6 +96,7 @@ def test_equal_positives_never_meet_in_a_batch(recipe, split, tmp_path):
 def test_training_is_silent_and_writes_only_into_its_folder(tmp_path):
     code = """
 import warnings; warnings.simplefilter("default")
+warnings.filterwarnings("ignore", ".*torch.jit.script_method.*", DeprecationWarning)  # bitsandbytes, which PEFT opens
 from conftest import pairs, TOPICS
 from ftkit.data import Split
 from ftkit.embed import Embed
