@@ -22,7 +22,7 @@ TICKETS = (exact_match, json_fields, json_field("queue"), json_valid)
 
 def local(tell, folder) -> dict:
     split = ft.read_chats(ft.dataset("tickets")).split(seed=0, stratify="queue")
-    split = ft.Split(split.train.sample(1200), split.val.sample(100), split.test.sample(150))
+    split = ft.Split(split.train.sample(2000), split.val.sample(100), split.test.sample(150))
     unseen = ft.read_chats(ft.dataset("tickets_unseen")).sample(100)
     recipe = ft.LoRA()
     run, comparisons = _before_after(tell, folder, recipe, split, [split.test, unseen], TICKETS)
@@ -47,7 +47,7 @@ def embed(tell, folder) -> dict:
 
 def hosted(tell, folder) -> dict:
     split = ft.read_chats(ft.dataset("tickets")).split(seed=0, stratify="queue")
-    split = ft.Split(split.train.sample(300), split.val.sample(40), split.test.sample(100))
+    split = ft.Split(split.train.sample(400), split.val.sample(40), split.test.sample(100))
     recipe = ft.Hosted(endpoint=ft.local_service(folder / "service"), epochs=2, suffix="tour")
     run, comparisons = _before_after(tell, folder / "run", recipe, split, [split.test], TICKETS)
     trained = (
