@@ -87,7 +87,7 @@ class LoRA(_Local):
     rslora: bool = False
     """Scale the update by alpha / √r instead, so that a high rank keeps learning (Kalajdzievski 2023, arXiv:2312.03732)."""
     dora: bool = False
-    """Learn each weight's length apart from its direction (Liu et al. 2024, arXiv:2402.09353); about a third slower."""
+    """Learn each weight's length apart from its direction (Liu et al. 2024, arXiv:2402.09353)."""
     learning_rate: float = 2.5e-3
     """The peak. 2.5e-3 suits the embedded model; for models of 1 B parameters and more start at 2e-4."""
 
@@ -107,9 +107,9 @@ class LoRA(_Local):
 
 @dataclass(frozen=True, kw_only=True)
 class QLoRA(LoRA):
-    """LoRA on a base whose linear layers are stored in 4 bits (NF4): about a quarter of bf16's memory, somewhat slower.
+    """LoRA on a base whose linear layers are stored in 4 bits (NF4), about a quarter of what bf16 takes.
 
-    Dettmers et al. 2023, arXiv:2305.14314, §3. Runs on a CPU too. Needs bitsandbytes. Introduced in lesson 02.
+    Dettmers et al. 2023, arXiv:2305.14314, §3. Runs on a CPU too. Needs bitsandbytes.
 
     >>> QLoRA(r=8).double_quant
     True
@@ -146,7 +146,7 @@ class DPO(LoRA):
     beta: float = 0.1
     """How strongly the adapter is held to the base: high means close."""
     learning_rate: float = 5e-4
-    """The peak. 5e-4 suits the embedded model; for models of 1 B parameters and more start at 5e-6."""
+    """The peak: a place to start, not tuned; for models of 1 B parameters and more start far lower, at 5e-6."""
 
     learns_from: ClassVar[type] = Preference
 
