@@ -130,13 +130,13 @@ def test_every_field_of_a_recipe_is_read_by_its_engine():
 
 
 def _fields_read(path):
-    """Names x of every ``recipe.x`` and ``self.x``, checks in __post_init__ aside."""
+    """Names x of every ``recipe.x``, ``self.x`` and ``self.recipe.x``, checks in __post_init__ aside."""
     pending = [ast.parse(path.read_text(encoding="utf-8"))]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.FunctionDef) and node.name == "__post_init__":
             continue
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("recipe", "self"):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("recipe", "self", "self.recipe"):
             yield node.attr
         pending.extend(ast.iter_child_nodes(node))
 

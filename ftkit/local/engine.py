@@ -91,8 +91,7 @@ class PreferenceEngine(Engine):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         gained = answer_logps(model, inputs["input_ids"], inputs["labels"]) - inputs["base_logps"]  # (2B,)
         better, worse = gained.chunk(2)
-        recipe = self.recipe
-        loss = -F.logsigmoid(recipe.beta * (better - worse)).mean()
+        loss = -F.logsigmoid(self.recipe.beta * (better - worse)).mean()
         return (loss, {"loss": loss}) if return_outputs else loss
 
 
