@@ -22,12 +22,17 @@ def main(arguments: list[str] | None = None) -> int:
     serve.add_argument("--key", help="the API key clients must send; others on this machine can see it in the process "
                        "list, so prefer FTKIT_SERVICE_KEY in the environment (default: a new one, shown once)")
 
+    check = commands.add_parser("doctor", help="what this machine has, and which lessons will run on it")
+    check.add_argument("notebook", nargs="*", help="notebooks whose code is compared with the installed libraries")
+
     given = parser.parse_args(arguments)
     try:
         if given.command == "tour":
             from ftkit.tour import TRACKS, tour as run_tour
 
             return run_tour(tuple(given.track or TRACKS), given.out)
+        if given.command == "doctor":
+            return _doctor(given.notebook)
         from ftkit.service import serve as run_service
 
         return run_service(given.host, given.port, given.data_dir, given.key) or 0
@@ -36,3 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _doctor(notebooks: list[str]) -> int:
+    from ftkit.doctor import doctor, notebook_drift
+
+    found = doctor()
+    print(found)
+    problems = [words for path in notebooks for words in notebook_drift(path)]
+    print(*problems, sep="\n", end="\n" if problems else "")
+    return 0 if found.healthy and not problems else 1

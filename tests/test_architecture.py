@@ -18,7 +18,7 @@ LAYERS = [
     {"estimate", "run", "report"},
     {"hosted", "local", "embed"},  # their __init__ and recipe files: the light ones
     {"hosted/*", "local/*", "embed/*", "plots"},  # engines: heavy libraries at the top
-    {"service", "live", "tour", "cli", "__main__", "__init__"},
+    {"service", "live", "tour", "doctor", "cli", "__main__", "__init__"},
 ]
 """A module may import from its own layer and from those above it in this list, never from those below."""
 
