@@ -22,19 +22,6 @@ EXAMPLES = 4
 ARMS = ("zero-shot", "few-shot", "lora", "full", "random-base", "tf-idf")
 
 
-class FewShot:
-    """A model that is shown some rows as earlier turns before each prompt."""
-
-    def __init__(self, model, rows):
-        self.model, self.rows, self.name = model, rows, f"{model.name}, {len(rows)} examples"
-
-    def replies(self, batch, max_tokens):
-        turns = [message for row in self.rows for message in row.messages if message["role"] != "system"]
-        heads = [[m for m in prompt if m["role"] == "system"] for prompt in batch]
-        tails = [[m for m in prompt if m["role"] != "system"] for prompt in batch]
-        return self.model.replies([head + turns + tail for head, tail in zip(heads, tails, strict=True)], max_tokens)
-
-
 def voice(language: str):
     def in_voice(want: str, got: str) -> float:
         return float(keeps_voice(got, language))
@@ -90,7 +77,7 @@ def trained(arm: str, name: str, base: str | None, seed: int, folder: Path):
         case "zero-shot":
             return ft.LoRA(base=base).base_model(), 0.0
         case "few-shot":
-            return FewShot(ft.LoRA(base=base).base_model(), split.train.sample(EXAMPLES, seed=seed)), 0.0
+            return ft.FewShot(ft.LoRA(base=base).base_model(), split.train.sample(EXAMPLES, seed=seed)), 0.0
         case "tf-idf":
             return TfIdf(split.train), 0.0
         case "full":

@@ -31,14 +31,15 @@ from ftkit.live import live
 from ftkit.local import DPO, FullFineTune, LoRA, QLoRA
 from ftkit.metrics.classify import exact_match, f1
 from ftkit.metrics.text import bleu, chrf, json_field, json_fields, json_valid, rouge
+from ftkit.prompting import RAG, FewShot
 from ftkit.report import Comparison, Report, compare, evaluate
 from ftkit.run import Run
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "BudgetError", "Chat", "Comparison", "DPO", "DataError", "Dataset", "Embed", "EndpointError", "Estimate", "FtkitError",
-    "FullFineTune", "Hosted", "LoRA", "ModelError", "Pair", "Preference", "QLoRA", "RecipeError", "Report", "Run",
+    "BudgetError", "Chat", "Comparison", "DPO", "DataError", "Dataset", "Embed", "EndpointError", "Estimate", "FewShot",
+    "FtkitError", "FullFineTune", "Hosted", "LoRA", "ModelError", "Pair", "Preference", "QLoRA", "RAG", "RecipeError", "Report", "Run",
     "RunError", "Saved", "SearchSet", "Split", "Status", "Step", "Val", "bleu", "chrf", "compare", "dataset", "endpoint",
     "evaluate", "exact_match", "f1", "json_field", "json_fields", "json_valid", "library_docs", "live", "local_service",
     "openai", "read_chats", "read_pairs", "read_preferences", "read_search", "rouge", "write_jsonl",

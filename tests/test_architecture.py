@@ -15,7 +15,7 @@ PACKAGE = ROOT / "ftkit"
 LAYERS = [
     {"errors", "events", "files"},
     {"split", "data", "stats", "metrics", "datasets"},
-    {"estimate", "run", "report"},
+    {"estimate", "run", "report", "prompting"},
     {"hosted", "local", "embed"},  # their __init__ and recipe files: the light ones
     {"hosted/*", "local/*", "embed/*", "plots"},  # engines: heavy libraries at the top
     {"service", "live", "tour", "doctor", "cli", "__main__", "__init__"},
@@ -149,8 +149,8 @@ def test_the_public_names_are_these():
     public -= {name for name, _ in modules()}
     assert public <= set(ftkit.__all__), f"public by accident: {sorted(public - set(ftkit.__all__))}"
     assert set(ftkit.__all__) == {
-        *("BudgetError", "Chat", "Comparison", "DPO", "DataError", "Dataset", "Embed", "EndpointError", "Estimate"),
-        *("FtkitError", "FullFineTune", "Hosted", "LoRA", "ModelError", "Pair", "Preference", "QLoRA", "RecipeError"),
+        *("BudgetError", "Chat", "Comparison", "DPO", "DataError", "Dataset", "Embed", "EndpointError", "Estimate", "FewShot"),
+        *("FtkitError", "FullFineTune", "Hosted", "LoRA", "ModelError", "Pair", "Preference", "QLoRA", "RAG", "RecipeError"),
         *("Report", "Run", "RunError", "Saved", "SearchSet", "Split", "Status", "Step", "Val", "bleu", "chrf", "compare"),
         *("dataset", "endpoint", "evaluate", "exact_match", "f1", "json_field", "json_fields", "json_valid", "library_docs"),
         *("live", "local_service", "openai", "read_chats", "read_pairs", "read_preferences", "read_search", "rouge"),

@@ -1,0 +1,51 @@
+"""Lesson 00's shop: every fact has a page, every question an answer on it."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+import ftkit as ft
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+def generator():
+    spec = importlib.util.spec_from_file_location("shop", DATA / "shop.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def pages() -> list[str]:
+    return [json.loads(line)["text"] for line in ft.dataset("shop_pages").read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_data_sets_are_what_their_generator_writes(tmp_path):
+    generator().main(tmp_path)
+    for path in sorted(tmp_path.iterdir()):
+        assert path.read_bytes() == ft.dataset(path.stem).read_bytes(), path.name
+
+
+@pytest.mark.parametrize("name", ["shop", "shop_test"])
+def test_every_answer_stands_on_a_page_that_names_the_thing_asked_for(name):
+    for row in ft.read_chats(ft.dataset(name)):
+        (page,) = [p for p in pages() if p.endswith((f" {row.answer}.")) and p.split(" ", 1)[1].startswith(thing(p, row.text))]
+        assert page
+
+
+def thing(page: str, question: str) -> str:
+    """The words of the page after "The" that the question holds too, or what no page begins with."""
+    words = page.split()[1:]
+    for n in range(4, 0, -1):
+        if " ".join(words[:n]) in question:
+            return " ".join(words[:n])
+    return "\0"
+
+
+def test_the_test_asks_for_every_fact_once_in_wordings_never_trained_on():
+    train, test = ft.read_chats(ft.dataset("shop")), ft.read_chats(ft.dataset("shop_test"))
+    assert len(test) == len(pages()) == 120
+    assert len({row.answer + row.text for row in test}) == 120
+    assert not {row.text for row in train} & {row.text for row in test}
