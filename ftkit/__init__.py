@@ -18,6 +18,7 @@ import os as _os
 _os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
+from ftkit.comparison import Comparison, compare
 from ftkit.data import Chat, Dataset, Pair, Preference, SearchSet, Split
 from ftkit.data import read_chats, read_pairs, read_preferences, read_search, write_jsonl
 from ftkit.datasets import dataset
@@ -29,18 +30,19 @@ from ftkit.events import Saved, Status, Step, Val
 from ftkit.hosted import Hosted, endpoint, local_service, openai
 from ftkit.live import live
 from ftkit.local import DPO, FullFineTune, LoRA, QLoRA
-from ftkit.metrics.classify import exact_match, f1
+from ftkit.metrics.classify import Confusion, confusion, exact_match, f1, precision, recall
 from ftkit.metrics.text import bleu, chrf, json_field, json_fields, json_valid, rouge
 from ftkit.prompting import RAG, FewShot
-from ftkit.report import Comparison, Report, compare, evaluate
+from ftkit.report import Report, evaluate
 from ftkit.run import Run
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "BudgetError", "Chat", "Comparison", "DPO", "DataError", "Dataset", "Embed", "EndpointError", "Estimate", "FewShot",
-    "FtkitError", "FullFineTune", "Hosted", "LoRA", "ModelError", "Pair", "Preference", "QLoRA", "RAG", "RecipeError", "Report", "Run",
-    "RunError", "Saved", "SearchSet", "Split", "Status", "Step", "Val", "bleu", "chrf", "compare", "dataset", "endpoint",
-    "evaluate", "exact_match", "f1", "json_field", "json_fields", "json_valid", "library_docs", "live", "local_service",
-    "openai", "read_chats", "read_pairs", "read_preferences", "read_search", "rouge", "write_jsonl",
+    "BudgetError", "Chat", "Comparison", "Confusion", "DPO", "DataError", "Dataset", "Embed", "EndpointError",
+    "Estimate", "FewShot", "FtkitError", "FullFineTune", "Hosted", "LoRA", "ModelError", "Pair", "Preference", "QLoRA",
+    "RAG", "RecipeError", "Report", "Run", "RunError", "Saved", "SearchSet", "Split", "Status", "Step", "Val", "bleu",
+    "chrf", "compare", "confusion", "dataset", "endpoint", "evaluate", "exact_match", "f1", "json_field", "json_fields",
+    "json_valid", "library_docs", "live", "local_service", "openai", "precision", "read_chats", "read_pairs",
+    "read_preferences", "read_search", "recall", "rouge", "write_jsonl",
 ]  # fmt: skip

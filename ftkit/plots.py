@@ -8,7 +8,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from ftkit.events import Event, Step, Val
-from ftkit.report import Comparison
+from ftkit.comparison import Comparison
 
 GREY, ACCENT, INK = "#8a8f98", "#0b6bcb", "#30343b"
 

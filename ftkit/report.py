@@ -1,16 +1,22 @@
-"""Evaluate a model on a sealed test set; compare two models on the same rows."""
+"""Evaluate a model on a sealed test set."""
 
-import html
+import json
+import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from ftkit import stats
 from ftkit.data import Chat, Dataset, SearchSet
 from ftkit.errors import DataError
+from ftkit.files import write_atomic
 from ftkit.metrics import Corpus, name_of
-from ftkit.metrics.classify import exact_match
+from ftkit.metrics.classify import AVERAGES, exact_match, f1, precision, recall
 from ftkit.metrics.rank import per_query
+from ftkit.metrics.text import bleu
+from ftkit.run import Run
+from ftkit.tables import html_table, number, text_table
 
 RANKING = ("hit@1", "hit@10", "mrr@10", "ndcg@10")
 
@@ -24,7 +30,7 @@ class Score:
     high: float
 
     def __str__(self) -> str:
-        return f"{_number(self.value)} [{_number(self.low)}, {_number(self.high)}]"
+        return f"{number(self.value)} [{number(self.low)}, {number(self.high)}]"
 
 
 @dataclass(frozen=True)
@@ -48,21 +54,27 @@ class Report:
     answers: tuple[Answer, ...]
     scores: dict[str, Score]
     seconds: float
-    _statistics: dict[str, "Sequence[float] | Callable"] = field(repr=False, compare=False)
-    """metric → its value on each row, or (Corpus metrics) a function of row numbers."""
+    _statistics: dict[str, "Sequence[float] | Corpus"] = field(repr=False, compare=False)
+    """metric → its value on each row, or the metric itself where it has none."""
 
     def __len__(self) -> int:
         return len(self.answers)
 
     def __str__(self) -> str:
-        rows = [(name, str(score)) for name, score in self.scores.items()]
-        return f"{self.model} on {self.data}, {len(self)} rows\n" + _text_table(("metric", "value [95 % CI]"), rows)
+        return f"{self._caption}\n" + text_table(*self.table())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = [(name, str(score)) for name, score in self.scores.items()]
-        return _html_table(f"{self.model} on {self.data}, {len(self)} rows", ("metric", "value [95 % CI]"), rows)
+        return html_table(self._caption, *self.table())
+
+    @property
+    def _caption(self) -> str:
+        return f"{self.model} on {self.data}, {len(self)} rows"
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """(heads, rows) as text, for whoever draws."""
+        return ("metric", "value [95 % CI]"), [(name, str(score)) for name, score in self.scores.items()]
 
     def row_scores(self, metric: str) -> list[float]:
         """The metric's value on each row.
@@ -71,91 +83,48 @@ class Report:
             DataError: a metric that has no value per row (a Corpus metric), or that was not measured.
         """
         found = self._statistics.get(metric)
-        if found is None or callable(found):
-            names = [name for name, values in self._statistics.items() if not callable(values)]
+        if found is None or isinstance(found, Corpus):
+            names = [name for name, values in self._statistics.items() if not isinstance(values, Corpus)]
             raise DataError(f"{metric!r} has no value per row here; there are {', '.join(names) or 'none'}")
         return list(found)
 
+    def save(self, path: str | os.PathLike) -> Path:
+        """The path of the JSON file that now holds the report, answers and all."""
+        fields = {name: getattr(self, name) for name in ("model", "data", "fingerprint", "seconds")}
+        rows = {name: None if isinstance(of, Corpus) else list(of) for name, of in self._statistics.items()}
+        scores = {name: asdict(score) for name, score in self.scores.items()}
+        whole = {**fields, "scores": scores, "row_scores": rows, "answers": [asdict(answer) for answer in self.answers]}
+        return write_atomic(Path(path), json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
 
-@dataclass(frozen=True)
-class Difference:
-    """What changed in one metric: after − before, with the paired 95 % interval."""
+    @classmethod
+    def load(cls, path: str | os.PathLike, metrics: Sequence[Corpus] = ()) -> "Report":
+        """The report that `save` wrote.
 
-    metric: str
-    before: float
-    after: float
-    low: float
-    high: float
+        Args:
+            metrics: Corpus metrics of your own that it was made with; the kit's are known by name.
 
-    @property
-    def change(self) -> float:
-        return self.after - self.before
-
-    @property
-    def verdict(self) -> str:
-        """In words. An interval that holds zero is no evidence either way."""
-        if self.low > 0:
-            return "better"
-        if self.high < 0:
-            return "worse"
-        return "unchanged" if self.low == self.high == 0 else "not enough evidence"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two reports on the same rows, metric by metric. Made by `compare`."""
-
-    before: Report
-    after: Report
-    differences: tuple[Difference, ...]
-    changed: int
-    """How many of the answers differ at all. 0 says more than any metric: was the adapter loaded?"""
-
-    def __getitem__(self, metric: str) -> Difference:
-        return next(d for d in self.differences if d.metric == metric)
-
-    def best(self, metric: str | None = None, n: int = 3) -> list[tuple[Answer, Answer]]:
-        """The ``n`` rows that gained most: (before, after) pairs."""
-        return self._ranked(metric)[:n]
-
-    def worst(self, metric: str | None = None, n: int = 3) -> list[tuple[Answer, Answer]]:
-        """The ``n`` rows that lost most."""
-        return self._ranked(metric)[::-1][:n]
-
-    def _ranked(self, metric: str | None) -> list[tuple[Answer, Answer]]:
-        if metric is None:
-            metric = next((name for name, values in self.before._statistics.items() if not callable(values)), "none")
-        gains = [b - a for a, b in zip(self.before.row_scores(metric), self.after.row_scores(metric))]
-        order = sorted(range(len(gains)), key=lambda i: -gains[i])
-        return [(self.before.answers[i], self.after.answers[i]) for i in order]
-
-    @property
-    def headline(self) -> str:
-        title = f"{self.before.model} → {self.after.model}, {len(self.before)} rows of {self.before.data}"
-        return title + (": ALL ANSWERS ARE IDENTICAL; was the tuned model used?" if self.changed == 0 else "")
-
-    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """(heads, rows) as text, for whoever draws."""
-        heads = ("metric", "before", "after", "change [95 % CI]", "verdict")
-        rows = [
-            (
-                d.metric,
-                _number(d.before),
-                _number(d.after),
-                f"{_number(d.change, sign=True)} [{_number(d.low, sign=True)}, {_number(d.high, sign=True)}]",
-                d.verdict,
+        Raises:
+            DataError: no such file, not a report, or made with an unknown Corpus metric.
+        """
+        path = Path(path)
+        known = {metric.name: metric for metric in metrics}
+        try:
+            whole = json.loads(path.read_text(encoding="utf-8"))
+            statistics = {
+                name: (known.get(name) or _corpus(name, path)) if values is None else values
+                for name, values in whole["row_scores"].items()
+            }
+            return cls(
+                *(whole[name] for name in ("model", "data", "fingerprint")),
+                answers=tuple(Answer(**answer) for answer in whole["answers"]),
+                scores={name: Score(**score) for name, score in whole["scores"].items()},
+                seconds=whole["seconds"],
+                _statistics=statistics,
             )
-            for d in self.differences
-        ]
-        return heads, rows
-
-    def __str__(self) -> str:
-        return self.headline + "\n" + _text_table(*self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return _html_table(self.headline, *self.table())
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror or error}; working in {Path.cwd()}") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}: is no report of ours ({type(error).__name__}: {error}); make one with report.save") from None
 
 
 def evaluate(
@@ -173,6 +142,8 @@ def evaluate(
     ``"ndcg@10"``; default: Hit@1, Hit@10, MRR@10 and NDCG@10.
 
     Args:
+        model: a model, or a Run: then its model is measured, and the report is kept in the run's folder, where
+            ``ftkit compare`` finds it.
         name: what to call the model in the report; default: ``model.name``.
         max_tokens: where answers to chats are cut.
 
@@ -181,63 +152,52 @@ def evaluate(
     """
     if len(test) == 0:
         raise DataError("evaluate: the test set is empty")
+    if isinstance(model, Run):
+        report = evaluate(model.model, test, metrics, name=name or model.folder.name, max_tokens=max_tokens)
+        report.save(model.folder / "reports" / f"{report.fingerprint[:12]}.json")
+        return report
     started = time.perf_counter()
     chats = isinstance(test, Dataset) and isinstance(test[0], Chat)
     if chats:
         answers, statistics = _answer_chats(model, test, metrics, max_tokens)
     else:
         answers, statistics = _answer_search(model, test, metrics)
-    scores = {}
-    for metric, values in statistics.items():
-        if callable(values):
-            scores[metric] = Score(float(values(list(range(len(answers))))), *stats.bootstrap(values, len(answers)))
-        else:
-            scores[metric] = Score(sum(values) / len(values), *stats.interval(values))
+    seconds = time.perf_counter() - started
     return Report(
         model=name or model.name,
         data=getattr(test, "name", "search"),
         fingerprint=test.fingerprint,
         answers=tuple(answers),
-        scores=scores,
-        seconds=time.perf_counter() - started,
+        scores={metric: _score(values, answers) for metric, values in statistics.items()},
+        seconds=seconds,
         _statistics=statistics,
     )
 
 
-def compare(before: Report, after: Report) -> Comparison:
-    """A Comparison of two reports, row by row.
+def prepared(metric: Corpus, *reports: Report) -> Callable:
+    """``score(rows)`` over the answers of the reports, one report after the other."""
+    answers = [answer for report in reports for answer in report.answers]
+    return metric.prepare([answer.want for answer in answers], [answer.got for answer in answers])
 
-    Raises:
-        DataError: the reports are about different rows, or share no metric.
-    """
-    if before.fingerprint != after.fingerprint:
-        raise DataError(f"compare: the reports are about different rows ({before.data} and {after.data})")
-    shared = [metric for metric in before.scores if metric in after.scores]
-    if not shared:
-        raise DataError("compare: the reports share no metric; evaluate both with the same ones")
-    differences = []
-    for metric in shared:
-        a, b = before._statistics[metric], after._statistics[metric]
-        if callable(a):
-            low, high = stats.bootstrap(lambda rows, a=a, b=b: b(rows) - a(rows), len(before))
-        else:
-            low, high = stats.paired_interval(a, b)
-        differences.append(Difference(metric, before.scores[metric].value, after.scores[metric].value, low, high))
-    changed = sum(x.got != y.got for x, y in zip(before.answers, after.answers))
-    return Comparison(before, after, tuple(differences), changed)
+
+def _score(values: Sequence[float] | Corpus, answers: Sequence[Answer]) -> Score:
+    if isinstance(values, Corpus):
+        score = values.prepare([answer.want for answer in answers], [answer.got for answer in answers])
+        return Score(float(score(list(range(len(answers))))), *stats.bootstrap(score, len(answers)))
+    return Score(sum(values) / len(values), *stats.interval(values))
 
 
 def _answer_chats(model, test: Dataset, metrics, max_tokens: int) -> tuple[list[Answer], dict]:
+    metrics = tuple(metrics or (exact_match,))
+    for metric in metrics:
+        if [name_of(one) for one in metrics].count(name_of(metric)) > 1:
+            raise DataError(f"evaluate: two metrics are called {name_of(metric)!r}; give one another name")
     gots = model.replies([row.prompt for row in test], max_tokens)
     wants = [row.answer for row in test]
-    statistics = {}
-    for metric in metrics or (exact_match,):
-        if name_of(metric) in statistics:
-            raise DataError(f"evaluate: two metrics are called {name_of(metric)!r}; give one another name")
-        if isinstance(metric, Corpus):
-            statistics[name_of(metric)] = metric.prepare(wants, gots)
-        else:
-            statistics[name_of(metric)] = [float(metric(want, got)) for want, got in zip(wants, gots)]
+    statistics = {
+        name_of(metric): metric if isinstance(metric, Corpus) else [float(metric(*pair)) for pair in zip(wants, gots)]
+        for metric in metrics
+    }
     return [Answer(row.text, want, got) for row, want, got in zip(test, wants, gots)], statistics
 
 
@@ -253,22 +213,13 @@ def _answer_search(model, test: Dataset | SearchSet, metrics) -> tuple[list[Answ
     return answers, {metric: [values[query] for query in task.qrels] for metric, values in found.items()}
 
 
-def _number(value: float, sign: bool = False) -> str:
-    """Three decimals below 10, one above: enough to see what an interval can resolve."""
-    digits = 3 if abs(value) < 10 else 1
-    return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}"  # + 0.0: no "-0.000"
-
-
-def _text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in (heads, *rows)]
-    return "\n".join(lines)
-
-
-def _html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
-    return (
-        f"<table><caption style='text-align:left'>{html.escape(caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
-    )
+def _corpus(name: str, path: Path) -> Corpus:
+    """The kit's Corpus metric of that name."""
+    kind, _, column = name.partition(" of ")
+    score, _, average = kind.partition("_")
+    makers = {"precision": precision, "recall": recall, "f1": f1}
+    if score in makers and average in AVERAGES:
+        return makers[score](average, column or None)
+    if name == "bleu":
+        return bleu()
+    raise DataError(f"{path}: made with the metric {name!r}, which is not the kit's; pass it in metrics=")

@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ftkit"
 
 LAYERS = [
-    {"errors", "events", "files"},
+    {"errors", "events", "files", "tables"},
     {"split", "data", "stats", "metrics", "datasets"},
-    {"estimate", "run", "report", "prompting"},
+    {"estimate", "run", "report", "prompting", "comparison"},
     {"hosted", "local", "embed"},  # their __init__ and recipe files: the light ones
     {"hosted/*", "local/*", "embed/*", "plots"},  # engines: heavy libraries at the top
     {"service", "live", "tour", "doctor", "cli", "__main__", "__init__"},
@@ -154,6 +154,7 @@ def test_the_public_names_are_these():
         *("Report", "Run", "RunError", "Saved", "SearchSet", "Split", "Status", "Step", "Val", "bleu", "chrf", "compare"),
         *("dataset", "endpoint", "evaluate", "exact_match", "f1", "json_field", "json_fields", "json_valid", "library_docs"),
         *("live", "local_service", "openai", "read_chats", "read_pairs", "read_preferences", "read_search", "rouge"),
+        *("Confusion", "confusion", "precision", "recall"),
         "write_jsonl",
     }
 

@@ -6,8 +6,10 @@ import pytest
 
 from ftkit import DataError
 from ftkit.metrics.classify import exact_match, f1
-from ftkit.metrics.text import json_field
-from ftkit.report import compare, evaluate
+from ftkit.comparison import compare
+from ftkit.metrics import Corpus
+from ftkit.metrics.text import bleu, json_field
+from ftkit.report import Report, evaluate
 
 
 class Parrot:
@@ -40,6 +42,7 @@ def test_a_difference_within_the_noise_is_not_called_a_gain(test_rows):
     after = evaluate(Parrot("tuned", test_rows, lambda i: 48 < i < 100), test_rows)
     change = compare(before, after)["exact_match"]
     assert change.change > 0 and change.verdict == "not enough evidence"
+    assert "more rows" in str(compare(before, after)) or "next to no change" in str(compare(before, after))
 
 
 def test_identical_answers_are_announced(test_rows):
@@ -103,3 +106,64 @@ def test_a_search_is_evaluated_per_query():
     report = evaluate(Fixed(), task)
     assert report.row_scores("hit@1") == [1.0, 0.0] and report.row_scores("mrr@10") == [1.0, 0.5]
     assert report.answers[1].want == "two" and report.answers[1].got == "one"
+
+
+def test_a_few_lucky_rows_are_no_evidence(test_rows):
+    """Five rows of five gained: an interval far above zero, but McNemar's p is 2/2^5."""
+    rows = test_rows[:5]
+    change = compare(evaluate(Parrot("a", rows, lambda i: False), rows), evaluate(Parrot("b", rows, bool), rows))["exact_match"]
+    sure = compare(
+        evaluate(Parrot("a", rows, lambda i: False), rows), evaluate(Parrot("b", rows, lambda i: True), rows)
+    )["exact_match"]
+    assert sure.p == 2 / 2**5 and sure.low > 0 and sure.verdict == "not enough evidence"
+    assert change.p == 2 / 2**4 and change.verdict == "not enough evidence"
+
+
+def test_too_small_a_test_set_says_how_many_rows_it_would_take(test_rows):
+    before = evaluate(Parrot("a", test_rows, lambda i: i < 50), test_rows)
+    after = evaluate(Parrot("b", test_rows, lambda i: i < 55 and i != 0), test_rows)
+    change = compare(before, after)["exact_match"]
+    assert change.change == pytest.approx(0.04) and change.test == "McNemar"
+    assert change.words == f"not enough evidence: a change of this size needs about {change.more_rows} more rows"
+    assert 50 < change.more_rows < 400
+
+
+def test_a_report_is_the_same_after_it_was_saved_corpus_metrics_and_all(test_rows, tmp_path):
+    metrics, rows = [exact_match, f1("weighted", field="queue"), bleu(), json_field("queue")], test_rows[:30]
+    before, after = (
+        evaluate(Parrot(name, rows, right), rows, metrics)
+        for name, right in (("base", lambda i: i % 3 == 0), ("tuned", lambda i: i % 5 != 0))
+    )
+    saved = [Report.load(report.save(tmp_path / f"{report.model}.json")) for report in (before, after)]
+    assert saved == [before, after]
+    assert str(compare(*saved)) == str(compare(before, after))
+    assert compare(*saved).best(n=1) == compare(before, after).best(n=1)
+
+
+def test_a_file_that_is_no_report_is_refused_in_a_sentence(tmp_path, test_rows):
+    with pytest.raises(DataError, match="nothing.json: cannot be read"):
+        Report.load(tmp_path / "nothing.json")
+    (tmp_path / "list.json").write_text("[1]")
+    with pytest.raises(DataError, match="list.json: is no report of ours"):
+        Report.load(tmp_path / "list.json")
+    mine = Corpus("mine", lambda wants, gots: lambda rows: 1.0)
+    path = evaluate(Parrot("m", test_rows, bool), test_rows, [mine]).save(tmp_path / "mine.json")
+    with pytest.raises(DataError, match="'mine', which is not the kit's; pass it in metrics="):
+        Report.load(path)
+    assert Report.load(path, metrics=[mine]).scores["mine"].value == 1.0
+
+
+def test_a_comparison_is_a_page_that_needs_nothing_else_by_day_and_by_night(test_rows, tmp_path):
+    before = evaluate(Parrot("<base>", test_rows, lambda i: i < 50), test_rows)
+    after = evaluate(Parrot("tuned", test_rows, lambda i: i > 20), test_rows)
+    page = compare(before, after).save_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "prefers-color-scheme: dark" in page and "Gained most" in page and "McNemar" in page
+    assert "<base>" not in page and "http" not in page
+    for shown in (compare(before, after)._repr_html_(), before._repr_html_()):
+        assert "color" not in shown, "a notebook's own colours are used, light or dark"
+
+
+def test_an_unknown_metric_is_asked_for_with_the_known_ones_in_sight(test_rows):
+    one = evaluate(Parrot("m", test_rows, bool), test_rows)
+    with pytest.raises(KeyError, match="compared were exact_match"):
+        compare(one, one)["f1"]

@@ -1,0 +1,173 @@
+"""Compare two models on the same rows: what changed, how sure that is, and how many rows it would take to be surer."""
+
+import html
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftkit import stats
+from ftkit.errors import DataError
+from ftkit.files import write_atomic
+from ftkit.metrics import Corpus
+from ftkit.report import Answer, Report, prepared
+from ftkit.tables import html_page, html_table, number, text_table
+
+OUT_OF_REACH = 100
+"""A difference that would take this many times as many rows to see is as good as none."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What changed in one metric: after − before, with the paired 95 % interval and a test.
+
+    >>> change = Difference("exact_match", before=0.50, after=0.56, low=-0.02, high=0.14, p=0.18, test="McNemar", rows=100)
+    >>> change.verdict, change.more_rows
+    ('not enough evidence', 264)
+    >>> change.words
+    'not enough evidence: a change of this size needs about 264 more rows'
+    """
+
+    metric: str
+    before: float
+    after: float
+    low: float
+    high: float
+    p: float
+    """How often chance alone would move the metric at least as far, were both models equally good."""
+    test: str
+    """Where p comes from: "McNemar" or "permutation"."""
+    rows: int
+
+    @property
+    def change(self) -> float:
+        return self.after - self.before
+
+    @property
+    def verdict(self) -> str:
+        """better, worse, unchanged, or not enough evidence: both the interval and the test must speak for a change."""
+        if self.p < 1 - stats.CONFIDENCE and self.low > 0:
+            return "better"
+        if self.p < 1 - stats.CONFIDENCE and self.high < 0:
+            return "worse"
+        return "unchanged" if self.change == 0 and self.p == 1 else "not enough evidence"
+
+    @property
+    def more_rows(self) -> int | None:
+        """How many more test rows a true change of the size seen would take to show; None where it is out of reach."""
+        needed = stats.rows_needed(self.rows, self.change, self.low, self.high)
+        if self.verdict != "not enough evidence" or needed is None or needed > OUT_OF_REACH * self.rows:
+            return None
+        return max(1, needed - self.rows)
+
+    @property
+    def words(self) -> str:
+        """The verdict, and what to do about it."""
+        if self.verdict != "not enough evidence":
+            return self.verdict
+        if self.more_rows is None:
+            return "not enough evidence: next to no change seen"
+        return f"not enough evidence: a change of this size needs about {self.more_rows:,} more rows"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two reports on the same rows, metric by metric. Made by `compare`."""
+
+    before: Report
+    after: Report
+    differences: tuple[Difference, ...]
+    changed: int
+    """How many of the answers differ at all. 0 says more than any metric: was the adapter loaded?"""
+
+    def __getitem__(self, metric: str) -> Difference:
+        for difference in self.differences:
+            if difference.metric == metric:
+                return difference
+        raise KeyError(f"{metric!r}; compared were {', '.join(d.metric for d in self.differences)}")
+
+    def best(self, metric: str | None = None, n: int = 3) -> list[tuple[Answer, Answer]]:
+        """The ``n`` rows that gained most: (before, after) pairs."""
+        return self._ranked(metric)[:n]
+
+    def worst(self, metric: str | None = None, n: int = 3) -> list[tuple[Answer, Answer]]:
+        """The ``n`` rows that lost most."""
+        return self._ranked(metric)[::-1][:n]
+
+    def _ranked(self, metric: str | None) -> list[tuple[Answer, Answer]]:
+        if metric is None:
+            metric = next((name for name, of in self.before._statistics.items() if not isinstance(of, Corpus)), "none")
+        gains = [b - a for a, b in zip(self.before.row_scores(metric), self.after.row_scores(metric))]
+        order = sorted(range(len(gains)), key=lambda i: -gains[i])
+        return [(self.before.answers[i], self.after.answers[i]) for i in order]
+
+    @property
+    def headline(self) -> str:
+        title = f"{self.before.model} → {self.after.model}, {len(self.before)} rows of {self.before.data}"
+        return title + (": ALL ANSWERS ARE IDENTICAL; was the tuned model used?" if self.changed == 0 else "")
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """(heads, rows) as text, for whoever draws."""
+        heads = ("metric", "before", "after", "change [95 % CI]", "p", "verdict")
+        rows = [
+            (
+                d.metric,
+                number(d.before),
+                number(d.after),
+                f"{number(d.change, sign=True)} [{number(d.low, sign=True)}, {number(d.high, sign=True)}]",
+                "<0.001" if d.p < 0.001 else f"{d.p:.3f}",
+                d.words,
+            )
+            for d in self.differences
+        ]
+        return heads, rows
+
+    def __str__(self) -> str:
+        return self.headline + "\n" + text_table(*self.table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html_table(self.headline, *self.table())
+
+    def save_html(self, path: str | os.PathLike) -> Path:
+        """The path of a page that needs nothing else: the table, and the rows that gained and lost most."""
+        parts = [f"<h1>{html.escape(self.before.model)} → {html.escape(self.after.model)}</h1>", self._repr_html_()]
+        if any(not isinstance(of, Corpus) for of in self.before._statistics.values()):
+            for title, pairs in (("Gained most", self.best()), ("Lost most", self.worst())):
+                rows = [(old.prompt, old.want, old.got, new.got) for old, new in pairs]
+                parts.append(html_table(title, ("prompt", "wanted", "before", "after"), rows))
+        tests = " and ".join(dict.fromkeys(d.test for d in self.differences))
+        parts.append(f"<p class='small'>Brackets: paired 95 % interval. p: {tests} test. A change counts if both agree.</p>")
+        return write_atomic(Path(path), html_page(self.headline, "".join(parts)))
+
+
+def compare(before: Report, after: Report) -> Comparison:
+    """A Comparison of two reports, row by row.
+
+    Raises:
+        DataError: the reports are about different rows, or share no metric.
+    """
+    if before.fingerprint != after.fingerprint:
+        raise DataError(f"compare: the reports are about different rows ({before.data} and {after.data})")
+    shared = [metric for metric in before.scores if metric in after.scores]
+    if not shared:
+        raise DataError("compare: the reports share no metric; evaluate both with the same ones")
+    changed = sum(x.got != y.got for x, y in zip(before.answers, after.answers))
+    return Comparison(before, after, tuple(_difference(before, after, metric) for metric in shared), changed)
+
+
+def _difference(before: Report, after: Report, metric: str) -> Difference:
+    a, b = before._statistics[metric], after._statistics[metric]
+    if isinstance(a, Corpus):
+        first, second, both = prepared(a, before), prepared(a, after), prepared(a, before, after)
+
+        def change(rows):
+            return second(rows) - first(rows)
+
+        change.vectorized = getattr(first, "vectorized", False)
+        low, high = stats.bootstrap(change, len(before))
+        p, test = stats.swap_test(both, len(before)), "permutation"
+    else:
+        low, high = stats.paired_interval(a, b)
+        p, test = stats.paired_test(a, b)
+    return Difference(metric, before.scores[metric].value, after.scores[metric].value, low, high, p, test, len(before))

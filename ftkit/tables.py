@@ -1,0 +1,57 @@
+"""Small tables as text and as HTML. The HTML brings no colours: it takes those of the page it stands on."""
+
+import html
+from collections.abc import Sequence
+
+
+def number(value: float, sign: bool = False) -> str:
+    """Three decimals below 10, one above: enough to see what an interval can resolve.
+
+    >>> number(0.5), number(-0.0001, sign=True), number(33.333)
+    ('0.500', '+0.000', '33.3')
+    """
+    digits = 3 if abs(value) < 10 else 1
+    return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}"  # + 0.0: no "-0.000"
+
+
+def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns padded with blanks.
+
+    >>> print(text_table(("metric", "value"), [("f1", "0.500")]))
+    metric  value
+    f1      0.500
+    """
+    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in (heads, *rows)]
+    return "\n".join(lines)
+
+
+def html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A ``<table>``; every text is escaped."""
+    cells = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
+    return (
+        f"<table><caption style='text-align:left'>{html.escape(caption)}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
+    )
+
+
+PAGE_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #23272e }
+table { border-collapse: collapse; margin: 1rem 0 } caption { text-align: left; color: #5b616b; padding-bottom: .3rem }
+th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e3e6ea }
+td { font-variant-numeric: tabular-nums } img { max-width: 100%; background: white; margin-right: 1rem }
+.verdict { font-weight: 600 } .error { color: #b3261e } .small { color: #5b616b }
+@media (prefers-color-scheme: dark) {
+  body { background: #16181d; color: #e4e7eb } th, td { border-color: #32363d } caption, .small { color: #a6adb8 }
+}
+"""
+"""What a page of ours looks like on its own, by day and by night."""
+
+
+def html_page(title: str, body: str) -> str:
+    """One HTML file that needs nothing else."""
+    return (
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><meta name='color-scheme' content='light dark'>"
+        f"<title>{html.escape(title)}</title><style>{PAGE_STYLE}</style>{body}</html>\n"
+    )
