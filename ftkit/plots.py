@@ -8,7 +8,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from ftkit.events import Event, Step, Val
+from ftkit.abtest import Simulation
 from ftkit.comparison import Comparison
+from ftkit.cost import ServingCost
 
 GREY, ACCENT, INK = "#8a8f98", "#0b6bcb", "#30343b"
 
@@ -93,6 +95,48 @@ def before_after(comparison: Comparison, title: str = "") -> Picture:
         axes.set_xlim(-0.02 * max(1.0, highest), 1.02 * max(1.0, highest))
         axes.set(title=title, xlabel="grey dashed: before · blue: after · lines: 95 % interval")
     return Picture(figure, f"before and after: {', '.join(names)}")
+
+
+def break_even(cost: ServingCost, title: str = "") -> Picture:
+    """Dollars by volume: hosted (grey, dashed) and on GPUs of one's own (a blue band from low to high price)."""
+    meet = [volume for volume in cost.break_even if volume]
+    middle = meet[0] if meet else cost.requests_per_gpu
+    volumes = [middle * 10 ** (step / 50 - 2) for step in range(201)]  # two decades to either side
+    with rc_context(STYLE):
+        figure = Figure(figsize=(5, 3), layout="constrained")
+        axes = figure.subplots()
+        low, high = zip(*(cost.self_hosted(volume) for volume in volumes))
+        axes.plot(volumes, [cost.hosted(volume) for volume in volumes], "--", color=GREY, linewidth=1.8)
+        axes.fill_between(volumes, low, high, color=ACCENT, alpha=0.3, linewidth=0)
+        axes.plot(volumes, high, color=ACCENT, linewidth=1)
+        axes.plot(volumes, low, color=ACCENT, linewidth=1)
+        for volume in meet:
+            axes.plot(volume, cost.hosted(volume), "o", color=INK, markersize=5)
+        axes.set(xscale="log", yscale="log", xlabel="requests a month", ylabel=f"USD over {cost.months:g} months")
+        axes.annotate(f"your own {cost.gpu}", (volumes[0], high[0]), (2, 5), textcoords="offset points", color=ACCENT)
+        axes.annotate("hosted", (volumes[-1], cost.hosted(volumes[-1])), (-6, -12), textcoords="offset points", ha="right", color=GREY)
+        axes.set_title(title or cost.words, wrap=True)
+    return Picture(figure, title or cost.words)
+
+
+def peeking(simulation: Simulation, title: str = "") -> Picture:
+    """By how many users had been seen: the share of A/B tests that had called a winner by then, three ways."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(5, 3), layout="constrained")
+        axes = figure.subplots()
+        lines = (
+            (simulation.peeking, GREY, "--", "peeking at p < 0.05"),
+            (simulation.anytime, ACCENT, "-", "always-valid interval"),
+        )
+        for shares, colour, style, name in lines:
+            axes.plot(simulation.users, shares, style, color=colour, linewidth=1.8)
+            axes.annotate(name, (simulation.users[-1], shares[-1]), (0, 5), textcoords="offset points", color=colour, ha="right")
+        axes.plot(simulation.users[-1], simulation.at_the_end, "o", color=INK, clip_on=False)
+        axes.annotate("one look, at the end", (simulation.users[-1], simulation.at_the_end), (-8, -4), textcoords="offset points", ha="right")
+        axes.axhline(0.05, color=GREY, linewidth=0.6, linestyle=":")
+        axes.set(xlabel="users seen", ylabel="share that called a winner", ylim=(0, None))
+        axes.set_title(title or simulation.words, wrap=True)
+    return Picture(figure, title or simulation.words)
 
 
 def running_mean(values: Sequence[float], window: int = 10) -> list[float]:

@@ -14,9 +14,9 @@ PACKAGE = ROOT / "ftkit"
 
 LAYERS = [
     {"errors", "events", "files", "tables"},
-    {"split", "data", "stats", "metrics", "datasets"},
-    {"estimate", "run", "report", "prompting", "comparison"},
-    {"hosted", "local", "embed"},  # their __init__ and recipe files: the light ones
+    {"split", "data", "stats", "sequential", "metrics", "datasets"},
+    {"estimate", "run", "report", "prompting", "comparison", "vote", "abtest", "cost"},
+    {"hosted", "local", "embed", "judge"},  # their __init__ and recipe files: the light ones
     {"hosted/*", "local/*", "embed/*", "plots"},  # engines: heavy libraries at the top
     {"service", "live", "tour", "doctor", "cli", "__main__", "__init__"},
 ]

@@ -122,14 +122,23 @@ class Hosted(Recipe):
         jobs.train(self, train, val, run)
 
 
-def within_budget(cost: Estimate, max_usd: float | None) -> None:
-    """Raise BudgetError unless the upper end of the estimate is known and within ``max_usd``."""
+def within_budget(
+    cost: Estimate,
+    max_usd: float | None,
+    verb: str = "train",
+    less: str = "use fewer rows or epochs",
+    price: str = "Hosted(usd_per_million=…)",
+) -> None:
+    """Raise BudgetError unless the upper end of the estimate is known and within ``max_usd``.
+
+    The last three are the words for what would spend, how to spend less, and how to tell an unknown price.
+    """
     if max_usd is None:
-        raise BudgetError(f"train: this endpoint may charge you; pass max_usd= to allow it. Estimate: {cost}")
+        raise BudgetError(f"{verb}: this endpoint may charge you; pass max_usd= to allow it. Estimate: {cost}")
     if cost.usd_high is None:
-        raise BudgetError(f"train: cannot keep within ${max_usd:,.2f}: {cost.price}; pass Hosted(usd_per_million=…)")
+        raise BudgetError(f"{verb}: cannot keep within ${max_usd:,.2f}: {cost.price}; pass {price}")
     if cost.usd_high > max_usd:
         raise BudgetError(
-            f"train: may cost up to ${cost.usd_high:,.2f}, more than max_usd=${max_usd:,.2f}; use fewer rows or "
-            f"epochs, or raise the limit. Estimate: {cost}"
+            f"{verb}: may cost up to ${cost.usd_high:,.2f}, more than max_usd=${max_usd:,.2f}; {less}, or raise the "
+            f"limit. Estimate: {cost}"
         )

@@ -1,0 +1,204 @@
+"""What answering costs: by the token at a provider's, or by the hour on a GPU you rent; and where the two meet."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ftkit.errors import FtkitError
+from ftkit.estimate import CHARACTERS_PER_TOKEN, EXAMPLE_TOKENS, MESSAGE_TOKENS, Estimate, prices
+from ftkit.tables import html_table, text_table
+
+HOURS_PER_MONTH = 730
+"""Of a GPU that is never switched off: 24 · 365 / 12."""
+
+Range = tuple[float, float]
+
+
+def inference_cost(
+    texts: Sequence[str], answer_tokens: int, model: str, usd_per_million: Range | None = None, tuned: bool = False
+) -> Estimate:
+    """The cost of sending each text once and getting at most ``answer_tokens`` back, from low to high.
+
+    Args:
+        usd_per_million: price of a million (input, output) tokens; default: as prices.json has it for ``model``.
+        tuned: whether it is a fine-tune of ``model``, which costs more.
+    """
+    frame = MESSAGE_TOKENS + EXAMPLE_TOKENS
+    low = sum(frame + math.ceil(len(text) / CHARACTERS_PER_TOKEN) for text in texts)
+    high = sum(frame + len(text.encode()) for text in texts)
+    answers = answer_tokens * len(texts)
+    price = usd_per_million or _token_price(model, tuned)
+    if price is None:
+        return Estimate(low, high + answers, None, None, f"no price for {model!r} in prices.json")
+    said = "free" if not any(price) else f"${price[0]:,.2f} in and ${price[1]:,.2f} out per million tokens{_dated(usd_per_million)}"
+    return Estimate(low, high + answers, low * price[0] / 1e6, (high * price[0] + answers * price[1]) / 1e6, said)
+
+
+@dataclass(frozen=True)
+class ServingCost:
+    """Dollars over ``months`` of a tuned model, hosted and on GPUs of one's own, at any volume. Made by `serving_cost`.
+
+    Left out, on purpose and on both sides: people's time. A GPU of one's own needs more of it.
+    """
+
+    model: str
+    gpu: str
+    months: float
+    hosted_training_usd: float
+    usd_per_request: float
+    gpu_training_usd: Range
+    gpu_usd_per_month: Range
+    """Of one GPU."""
+    requests_per_gpu: float
+    """How many requests a month one GPU can answer."""
+    prices: str
+    """Where the prices come from, dated, in words."""
+
+    def hosted(self, requests_per_month: float) -> float:
+        """USD in all: training once, then every request."""
+        return self.hosted_training_usd + self.months * requests_per_month * self.usd_per_request
+
+    def gpus(self, requests_per_month: float) -> int:
+        """How many GPUs that takes; the first one also waits for work."""
+        return max(1, math.ceil(requests_per_month / self.requests_per_gpu))
+
+    def self_hosted(self, requests_per_month: float) -> Range:
+        """USD in all, (low, high): training once, then the GPUs' hours, busy or not."""
+        months = self.months * self.gpus(requests_per_month)
+        return tuple(train + months * rent for train, rent in zip(self.gpu_training_usd, self.gpu_usd_per_month))
+
+    @property
+    def break_even(self) -> tuple[float | None, float | None]:
+        """(low, high): requests a month from which a GPU of one's own is the cheaper way; None where it never is.
+
+        low is with the GPU at its lowest price, high at its highest.
+        """
+        return tuple(map(self._break_even, self.gpu_training_usd, self.gpu_usd_per_month))
+
+    def _break_even(self, training: float, rent: float) -> float | None:
+        """The least n with hosted(n) ≥ self_hosted(n). With k GPUs it is n = (training difference per month + k·rent) /
+        price of a request, if k GPUs can answer so many."""
+        extra = (training - self.hosted_training_usd) / self.months
+        gained = self.requests_per_gpu * self.usd_per_request - rent  # what a GPU saves a month when it is always busy
+        if rent + extra <= 0:
+            return 0.0
+        if gained <= 0 and extra > gained:
+            return None
+        k = 1 if extra <= gained else math.ceil(extra / gained)
+        return max((extra + k * rent) / self.usd_per_request, (k - 1) * self.requests_per_gpu)
+
+    @property
+    def words(self) -> str:
+        """The break-even in plain words."""
+        low, high = self.break_even
+        if low is None:
+            return f"serving on {self.gpu} never pays: even always busy it costs more than the same requests hosted"
+        if high is None:
+            return f"serving on {self.gpu} pays from {low:,.0f} requests a month at its lowest price, and never at its highest"
+        span = f"{low:,.0f}" if round(low) == round(high) else f"{low:,.0f} to {high:,.0f}"
+        return f"serving on {self.gpu} pays from {span} requests a month"
+
+    def at(self, requests_per_month: float) -> str:
+        """Both costs at a volume, as one sentence."""
+        low, high = self.self_hosted(requests_per_month)
+        count = self.gpus(requests_per_month)
+        return (
+            f"{requests_per_month:,.0f} requests a month for {self.months:g} months: hosted ${self.hosted(requests_per_month):,.0f}, "
+            f"self-hosted ${low:,.0f}–{high:,.0f} on {count} × {self.gpu}"
+        )
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """(heads, rows) as text, for whoever draws."""
+        rows = [
+            (f"{n:,}", f"${self.hosted(n):,.0f}", "${:,.0f}–{:,.0f}".format(*self.self_hosted(n)), str(self.gpus(n)))
+            for n in (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+        ]
+        return ("requests a month", f"hosted {self.model}", f"self-hosted {self.gpu}", "GPUs"), rows
+
+    def __str__(self) -> str:
+        return f"{self.words}\n{text_table(*self.table())}\nUSD over {self.months:g} months. {self.prices}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html_table(f"{self.words}. USD over {self.months:g} months. {self.prices}", *self.table())
+
+
+def serving_cost(
+    *,
+    model: str,
+    input_tokens: float,
+    output_tokens: float,
+    requests_per_second: float,
+    training_tokens: float = 0,
+    training_hours: Range = (4, 8),
+    gpu: str = "A100-80GB",
+    months: float = 12,
+    usd_per_million: Range | None = None,
+    usd_per_million_training: float | None = None,
+    usd_per_hour: Range | None = None,
+) -> ServingCost:
+    """A ServingCost: train once, then answer for ``months``, hosted and on a GPU of one's own.
+
+    >>> cost = serving_cost(model="gpt-4o-mini-2024-07-18", input_tokens=500, output_tokens=100, requests_per_second=5,
+    ...                     training_tokens=1_500_000)
+    >>> print(cost.at(100_000))
+    100,000 requests a month for 12 months: hosted $328, self-hosted $17,528–26,304 on 1 × A100-80GB
+    >>> print(cost.words)
+    serving on A100-80GB pays from 5,408,488 to 8,117,130 requests a month
+
+    Args:
+        model: the hosted model that is fine-tuned.
+        input_tokens, output_tokens: of an average request and of its answer.
+        requests_per_second: what one GPU answers with your model; measure it, it differs by a hundred times.
+        training_tokens: rows × tokens × epochs, for the hosted training.
+        training_hours: GPU hours of your own training, (low, high).
+        usd_per_million: price of a million (input, output) tokens of the tuned model; default: prices.json.
+        usd_per_million_training: of training tokens; default: prices.json.
+        usd_per_hour: of the GPU, (low, high); default: prices.json.
+
+    Raises:
+        FtkitError: no price known, or a number that cannot be.
+
+    Introduced in lesson 04.
+    """
+    positive = {"input_tokens": input_tokens, "requests_per_second": requests_per_second, "months": months}
+    for name, value in positive.items():
+        if not value > 0:
+            raise FtkitError(f"serving_cost: {name} must be above 0; got {value!r}")
+    token_price = usd_per_million or _token_price(model, tuned=True)
+    training = prices()["training"].get(model, {}).get("usd_per_million_tokens")
+    training = training if usd_per_million_training is None else usd_per_million_training
+    hour = usd_per_hour or _hour_price(gpu)
+    for name, value in {"usd_per_million": token_price, "usd_per_million_training": training, "usd_per_hour": hour}.items():
+        if value is None:
+            raise FtkitError(f"serving_cost: prices.json knows no {name} for {(gpu if name == 'usd_per_hour' else model)!r}; pass {name}=")
+    rate = _dated(usd_per_million)
+    rent = "" if usd_per_hour else " (as of {as_of})".format(**prices()["gpus"][gpu])
+    return ServingCost(
+        model=model,
+        gpu=gpu,
+        months=months,
+        hosted_training_usd=training_tokens * training / 1e6,
+        usd_per_request=(input_tokens * token_price[0] + output_tokens * token_price[1]) / 1e6,
+        gpu_training_usd=tuple(hours * usd for hours, usd in zip(training_hours, hour)),
+        gpu_usd_per_month=tuple(HOURS_PER_MONTH * usd for usd in hour),
+        requests_per_gpu=requests_per_second * 3600 * HOURS_PER_MONTH,
+        prices=f"${token_price[0]:g} in and ${token_price[1]:g} out per million tokens{rate}; "
+        f"${hour[0]:g}–{hour[1]:g} per GPU hour{rent}.",
+    )
+
+
+def _token_price(model: str, tuned: bool) -> Range | None:
+    found = prices()["inference"]["models"].get(model)
+    return None if found is None else tuple(found["tuned" if tuned else "base"])
+
+
+def _hour_price(gpu: str) -> Range | None:
+    found = prices()["gpus"].get(gpu, {})
+    return (found["usd_per_hour_low"], found["usd_per_hour_high"]) if "usd_per_hour_low" in found else None
+
+
+def _dated(said: Range | None) -> str:
+    table = prices()["inference"]
+    return ", as you said" if said else f" (as of {table['as_of']}, {table['source']})"
