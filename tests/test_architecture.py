@@ -14,11 +14,11 @@ PACKAGE = ROOT / "ftkit"
 
 LAYERS = [
     {"errors", "events", "files", "tables"},
-    {"split", "data", "stats", "sequential", "metrics", "datasets"},
+    {"split", "data", "stats", "sequential", "metrics", "datasets", "advice"},
     {"estimate", "run", "report", "prompting", "comparison", "vote", "abtest", "cost"},
     {"hosted", "local", "embed", "judge"},  # their __init__ and recipe files: the light ones
     {"hosted/*", "local/*", "embed/*", "plots"},  # engines: heavy libraries at the top
-    {"service", "live", "tour", "doctor", "cli", "__main__", "__init__"},
+    {"service", "live", "widgets", "tour", "doctor", "cli", "__main__", "__init__"},
 ]
 """A module may import from its own layer and from those above it in this list, never from those below."""
 
