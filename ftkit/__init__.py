@@ -18,7 +18,10 @@ import os as _os
 _os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
+from ftkit.abtest import ABTest
+from ftkit.advice import Advice, advise
 from ftkit.comparison import Comparison, compare
+from ftkit.cost import ServingCost, serving_cost
 from ftkit.data import Chat, Dataset, Pair, Preference, SearchSet, Split
 from ftkit.data import read_chats, read_pairs, read_preferences, read_search, write_jsonl
 from ftkit.datasets import dataset
@@ -28,6 +31,7 @@ from ftkit.errors import BudgetError, DataError, EndpointError, FtkitError, Mode
 from ftkit.estimate import Estimate
 from ftkit.events import Saved, Status, Step, Val
 from ftkit.hosted import Hosted, endpoint, local_service, openai
+from ftkit.judge import judge
 from ftkit.live import live
 from ftkit.local import DPO, FullFineTune, LoRA, QLoRA
 from ftkit.metrics.classify import Confusion, confusion, exact_match, f1, precision, recall
@@ -35,14 +39,16 @@ from ftkit.metrics.text import bleu, chrf, json_field, json_fields, json_valid, 
 from ftkit.prompting import RAG, FewShot
 from ftkit.report import Report, evaluate
 from ftkit.run import Run
+from ftkit.vote import ballot
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "BudgetError", "Chat", "Comparison", "Confusion", "DPO", "DataError", "Dataset", "Embed", "EndpointError",
-    "Estimate", "FewShot", "FtkitError", "FullFineTune", "Hosted", "LoRA", "ModelError", "Pair", "Preference", "QLoRA",
-    "RAG", "RecipeError", "Report", "Run", "RunError", "Saved", "SearchSet", "Split", "Status", "Step", "Val", "bleu",
-    "chrf", "compare", "confusion", "dataset", "endpoint", "evaluate", "exact_match", "f1", "json_field", "json_fields",
-    "json_valid", "library_docs", "live", "local_service", "openai", "precision", "read_chats", "read_pairs",
-    "read_preferences", "read_search", "recall", "rouge", "write_jsonl",
+    "ABTest", "Advice", "BudgetError", "Chat", "Comparison", "Confusion", "DPO", "DataError", "Dataset", "Embed",
+    "EndpointError", "Estimate", "FewShot", "FtkitError", "FullFineTune", "Hosted", "LoRA", "ModelError", "Pair",
+    "Preference", "QLoRA", "RAG", "RecipeError", "Report", "Run", "RunError", "Saved", "SearchSet", "ServingCost",
+    "Split", "Status", "Step", "Val", "advise", "ballot", "bleu", "chrf", "compare", "confusion", "dataset", "endpoint",
+    "evaluate", "exact_match", "f1", "json_field", "json_fields", "json_valid", "judge", "library_docs", "live",
+    "local_service", "openai", "precision", "read_chats", "read_pairs", "read_preferences", "read_search", "recall",
+    "rouge", "serving_cost", "write_jsonl",
 ]  # fmt: skip

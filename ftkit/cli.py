@@ -6,6 +6,9 @@ import sys
 from ftkit.errors import FtkitError
 
 
+METRICS = ("exact_match", "json_valid", "json_fields", "chrf", "rougeL", "bleu", "f1_macro")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The exit code: 0 done, 1 failed, 2 called wrongly, 130 interrupted."""
     parser = argparse.ArgumentParser(prog="ftkit", description="Fine-tune language models, for real, on this machine.")
@@ -25,8 +28,19 @@ def main(arguments: list[str] | None = None) -> int:
     check = commands.add_parser("doctor", help="what this machine has, and which lessons will run on it")
     check.add_argument("notebook", nargs="*", help="notebooks whose code is compared with the installed libraries")
 
+    compare = commands.add_parser("compare", help="compare two runs on the same test rows")
+    compare.add_argument("before", help="a run's folder, a file of report.save(), or, with --data, the word base: the model "
+                         "the other run started from")
+    compare.add_argument("after", help="a run's folder or a file of report.save()")
+    compare.add_argument("--data", help="a JSON Lines file to measure both on now; its reports are kept in the runs' folders "
+                         "(default: compare what ft.evaluate(run, test) has kept there)")
+    compare.add_argument("--metric", action="append", choices=METRICS, help="with --data, of chats; may repeat")
+    compare.add_argument("--html", metavar="FILE", help="also write the comparison as a page")
+
     given = parser.parse_args(arguments)
     try:
+        if given.command == "compare":
+            return _compare(given)
         if given.command == "tour":
             from ftkit.tour import TRACKS, tour as run_tour
 
@@ -51,3 +65,31 @@ def _doctor(notebooks: list[str]) -> int:
     problems = [words for path in notebooks for words in notebook_drift(path)]
     print(*problems, sep="\n", end="\n" if problems else "")
     return 0 if found.healthy and not problems else 1
+
+
+def _compare(given) -> int:
+    from ftkit.comparison import compare, compare_kept
+
+    if given.data is None:
+        comparison = compare_kept(given.before, given.after)
+    else:
+        comparison = compare(*_measured(given))
+    print(comparison)
+    if given.html:
+        print(comparison.save_html(given.html))
+    return 0
+
+
+def _measured(given):
+    """The reports of both runs on the rows of ``given.data``, which is read as the runs' recipes want it."""
+    import ftkit as ft
+    from ftkit.metrics import text
+
+    known = {name: getattr(text, name) for name in ("json_valid", "json_fields", "chrf")}
+    known |= {"exact_match": ft.exact_match, "rougeL": ft.rouge(), "bleu": ft.bleu(), "f1_macro": ft.f1()}
+    after = ft.Run.open(given.after)
+    before = after.recipe.base_model() if given.before == "base" else ft.Run.open(given.before)
+    searches = isinstance(after.recipe, ft.Embed)
+    rows = (ft.read_pairs if searches else ft.read_chats)(given.data)
+    metrics = None if searches else [known[name] for name in given.metric or ("exact_match",)]
+    return ft.evaluate(before, rows, metrics), ft.evaluate(after, rows, metrics)

@@ -9,7 +9,7 @@ from ftkit import stats
 from ftkit.errors import DataError
 from ftkit.files import write_atomic
 from ftkit.metrics import Corpus
-from ftkit.report import Answer, Report, prepared
+from ftkit.report import Answer, Report, kept, prepared
 from ftkit.tables import html_page, html_table, number, text_table
 
 OUT_OF_REACH = 100
@@ -154,6 +154,24 @@ def compare(before: Report, after: Report) -> Comparison:
         raise DataError("compare: the reports share no metric; evaluate both with the same ones")
     changed = sum(x.got != y.got for x, y in zip(before.answers, after.answers))
     return Comparison(before, after, tuple(_difference(before, after, metric) for metric in shared), changed)
+
+
+def compare_kept(before: str | os.PathLike, after: str | os.PathLike) -> Comparison:
+    """A Comparison of the reports that two runs kept, or that two files hold: the newest about the same rows.
+
+    Raises:
+        DataError: none kept, or none about the same rows.
+    """
+    first, second = kept(before), kept(after)
+    for report in second:
+        for other in first:
+            if other.fingerprint == report.fingerprint and set(other.scores) & set(report.scores):
+                return compare(other, report)
+    about = [", ".join(dict.fromkeys(report.data for report in reports)) for reports in (first, second)]
+    raise DataError(
+        f"compare: {before} was measured on {about[0]} and {after} on {about[1]}, not on the same rows with the same "
+        "metric; measure both on one test set"
+    )
 
 
 def _difference(before: Report, after: Report, metric: str) -> Difference:

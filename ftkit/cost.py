@@ -71,7 +71,8 @@ class ServingCost:
     def break_even(self) -> tuple[float | None, float | None]:
         """(low, high): requests a month from which a GPU of one's own is the cheaper way; None where it never is.
 
-        low is with the GPU at its lowest price, high at its highest.
+        low is with the GPU at its lowest price, high at its highest. Just above what whole GPUs can answer, when one
+        more is rented and stands idle, it may cost more again for a while.
         """
         return tuple(map(self._break_even, self.gpu_training_usd, self.gpu_usd_per_month))
 
@@ -94,9 +95,9 @@ class ServingCost:
         if low is None:
             return f"serving on {self.gpu} never pays: even always busy it costs more than the same requests hosted"
         if high is None:
-            return f"serving on {self.gpu} pays from {low:,.0f} requests a month at its lowest price, and never at its highest"
-        span = f"{low:,.0f}" if round(low) == round(high) else f"{low:,.0f} to {high:,.0f}"
-        return f"serving on {self.gpu} pays from {span} requests a month"
+            return f"serving on {self.gpu} pays from about {_about(low)} requests a month at its lowest price, never at its highest"
+        span = " to ".join(dict.fromkeys((_about(low), _about(high))))
+        return f"serving on {self.gpu} pays from about {span} requests a month"
 
     def at(self, requests_per_month: float) -> str:
         """Both costs at a volume, as one sentence."""
@@ -145,7 +146,7 @@ def serving_cost(
     >>> print(cost.at(100_000))
     100,000 requests a month for 12 months: hosted $328, self-hosted $17,528–26,304 on 1 × A100-80GB
     >>> print(cost.words)
-    serving on A100-80GB pays from 5,408,488 to 8,117,130 requests a month
+    serving on A100-80GB pays from about 5,400,000 to 8,100,000 requests a month
 
     Args:
         model: the hosted model that is fine-tuned.
@@ -197,6 +198,15 @@ def _token_price(model: str, tuned: bool) -> Range | None:
 def _hour_price(gpu: str) -> Range | None:
     found = prices()["gpus"].get(gpu, {})
     return (found["usd_per_hour_low"], found["usd_per_hour_high"]) if "usd_per_hour_low" in found else None
+
+
+def _about(n: float) -> str:
+    """Two digits: no price is known better.
+
+    >>> _about(5_408_488)
+    '5,400,000'
+    """
+    return f"{float(f'{n:.2g}'):,.0f}"
 
 
 def _dated(said: Range | None) -> str:

@@ -114,7 +114,8 @@ def break_even(cost: ServingCost, title: str = "") -> Picture:
             axes.plot(volume, cost.hosted(volume), "o", color=INK, markersize=5)
         axes.set(xscale="log", yscale="log", xlabel="requests a month", ylabel=f"USD over {cost.months:g} months")
         axes.annotate(f"your own {cost.gpu}", (volumes[0], high[0]), (2, 5), textcoords="offset points", color=ACCENT)
-        axes.annotate("hosted", (volumes[-1], cost.hosted(volumes[-1])), (-6, -12), textcoords="offset points", ha="right", color=GREY)
+        start = volumes[60]
+        axes.annotate("hosted", (start, cost.hosted(start)), (-6, 4), textcoords="offset points", ha="right", color=GREY)
         axes.set_title(title or cost.words, wrap=True)
     return Picture(figure, title or cost.words)
 
@@ -134,7 +135,8 @@ def peeking(simulation: Simulation, title: str = "") -> Picture:
         axes.plot(simulation.users[-1], simulation.at_the_end, "o", color=INK, clip_on=False)
         axes.annotate("one look, at the end", (simulation.users[-1], simulation.at_the_end), (-8, -4), textcoords="offset points", ha="right")
         axes.axhline(0.05, color=GREY, linewidth=0.6, linestyle=":")
-        axes.set(xlabel="users seen", ylabel="share that called a winner", ylim=(0, None))
+        axes.set(xlabel="users seen", ylabel="share that called a winner")
+        axes.set_ylim(0, 1.12 * max(simulation.peeking[-1], simulation.at_the_end, 0.05))
         axes.set_title(title or simulation.words, wrap=True)
     return Picture(figure, title or simulation.words)
 

@@ -174,6 +174,21 @@ def evaluate(
     )
 
 
+def kept(path: str | os.PathLike) -> list[Report]:
+    """The report in a file, or those that `evaluate` kept in a run's folder, the newest first.
+
+    Raises:
+        DataError: nothing there.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted((path / "reports").glob("*.json"), key=lambda file: -file.stat().st_mtime)
+        if not files:
+            raise DataError(f"{path}: no report is kept here; make one with ft.evaluate(Run.open({str(path)!r}), split.test)")
+        return [Report.load(file) for file in files]
+    return [Report.load(path)]
+
+
 def prepared(metric: Corpus, *reports: Report) -> Callable:
     """``score(rows)`` over the answers of the reports, one report after the other."""
     answers = [answer for report in reports for answer in report.answers]

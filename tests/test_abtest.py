@@ -227,3 +227,11 @@ def test_the_simulation_uses_the_same_interval_as_the_result():
     edge = half_width(spread, 0.1)
     assert always_valid_p(edge, spread, 0.1) == pytest.approx(0.05), "the p is 0.05 where the interval touches zero"
     assert effect("x", base[:20], tuned[:20], anytime=True).high == math.inf
+
+
+def test_the_picture_of_peeking_says_in_words_what_it_shows():
+    from ftkit.plots import peeking
+
+    found = simulate(base=0.6, tuned=0.6, tests=200)
+    shown = peeking(found)
+    assert shown.text == found.words and shown.png.startswith(b"\x89PNG")

@@ -154,7 +154,8 @@ def test_the_public_names_are_these():
         *("Report", "Run", "RunError", "Saved", "SearchSet", "Split", "Status", "Step", "Val", "bleu", "chrf", "compare"),
         *("dataset", "endpoint", "evaluate", "exact_match", "f1", "json_field", "json_fields", "json_valid", "library_docs"),
         *("live", "local_service", "openai", "read_chats", "read_pairs", "read_preferences", "read_search", "rouge"),
-        *("Confusion", "confusion", "precision", "recall"),
+        *("ABTest", "Advice", "Confusion", "ServingCost", "advise", "ballot", "confusion", "judge", "precision", "recall"),
+        "serving_cost",
         "write_jsonl",
     }
 

@@ -83,7 +83,7 @@ def test_no_path_of_this_machine_and_no_key_is_in_the_project():
             assert not here.search(path.read_text(encoding="utf-8")), name
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["tour", "--help"], ["serve", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["tour", "--help"], ["serve", "--help"], ["compare", "--help"]])
 def test_the_command_line_answers_at_once(arguments):
     done = subprocess.run([sys.executable, "-m", "ftkit", *arguments], capture_output=True, text=True, timeout=20)
     assert done.returncode == 0 and "usage: ftkit" in done.stdout
