@@ -13,7 +13,7 @@ from ftkit.errors import DataError
 from ftkit.hosted import Endpoint, within_budget
 from ftkit.report import Report, Score
 from ftkit.tables import html_table, number, text_table
-from ftkit.vote import Preference, Vote
+from ftkit.vote import Tally, Vote
 
 QUESTION = """You compare two answers to the same request.
 {criterion}
@@ -35,7 +35,7 @@ REPLY_TOKENS = 16
 
 
 @dataclass(frozen=True)
-class Judgement(Preference):
+class Judgement(Tally):
     """What a judge model preferred, with both orders asked. Made by `judge`.
 
     ``votes`` holds one vote a row: a row whose two orders disagree is a tie.

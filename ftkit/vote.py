@@ -46,7 +46,7 @@ class Pairing:
 
 
 @dataclass(frozen=True)
-class Preference:
+class Tally:
     """How often the model after was preferred: a tie counts half, raters of one row are averaged first."""
 
     before: str
@@ -189,9 +189,9 @@ class Ballot:
         return vote
 
     @property
-    def result(self) -> Preference:
+    def result(self) -> Tally:
         """Everybody's votes in this file so far."""
-        return Preference(self.before.model, self.after.model, tuple(self.votes))
+        return Tally(self.before.model, self.after.model, tuple(self.votes))
 
     def _open(self) -> list[int]:
         voted = {vote.row for vote in self.votes if vote.rater == self.rater}

@@ -13,7 +13,7 @@ import pytest
 from ftkit.errors import DataError
 from ftkit.files import append_line, read_lines
 from ftkit.report import Answer, Report
-from ftkit.vote import Preference, Vote, agreement, ballot
+from ftkit.vote import Tally, Vote, agreement, ballot
 
 
 def report(name: str, answers) -> Report:
@@ -91,7 +91,7 @@ def votes(winners: str, rater="me") -> list[Vote]:
 
 
 def test_the_win_rate_by_hand():
-    found = Preference("base", "tuned", tuple(votes("a" * 14 + "b" * 4 + "tt")))
+    found = Tally("base", "tuned", tuple(votes("a" * 14 + "b" * 4 + "tt")))
     assert found.win_rate.value == (14 + 2 / 2) / 20
     # sign test: 14 of 18, two-sided
     assert found.p == pytest.approx(2 * sum(math.comb(18, k) for k in range(14, 19)) / 2**18)
@@ -100,16 +100,16 @@ def test_the_win_rate_by_hand():
 
 
 def test_a_preference_within_the_noise_says_how_many_rows_it_would_take():
-    found = Preference("base", "tuned", tuple(votes("aaaaaabbbb")))
+    found = Tally("base", "tuned", tuple(votes("aaaaaabbbb")))
     assert "not enough evidence: a preference of this size needs about" in found.words
-    assert "about equally" in Preference("base", "tuned", tuple(votes("aabb"))).words
+    assert "about equally" in Tally("base", "tuned", tuple(votes("aabb"))).words
     with pytest.raises(DataError, match="no votes yet"):
-        Preference("base", "tuned", ()).win_rate
+        Tally("base", "tuned", ()).win_rate
 
 
 def test_two_raters_of_a_row_are_not_two_rows():
-    one = Preference("base", "tuned", tuple(votes("aaab")))
-    both = Preference("base", "tuned", tuple(votes("aaab") + votes("aaab", "An")))
+    one = Tally("base", "tuned", tuple(votes("aaab")))
+    both = Tally("base", "tuned", tuple(votes("aaab") + votes("aaab", "An")))
     assert both.win_rate == one.win_rate and both.p == one.p
     assert "alpha 1.00" in str(both)
 
