@@ -209,7 +209,8 @@ def advise(
     if not prompted:
         return _advice("prompt", *because, "The model has to behave differently, and no careful prompt has been tried.")
     if not few_shot:
-        return _advice("few-shot", *because, "The model has to behave differently; a prompt was not enough, few-shot is untried.")
+        because.append("The model has to behave differently; a prompt was not enough, and few-shot is untried.")
+        return _advice("few-shot", *because)
     because.append("The model has to behave differently, and prompt and few-shot were not enough.")
     if not budget:
         return _advice("keep", *because, "There is no time or money to train and look after a model.")

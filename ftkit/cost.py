@@ -30,7 +30,7 @@ def inference_cost(
     price = usd_per_million or _token_price(model, tuned)
     if price is None:
         return Estimate(low, high + answers, None, None, f"no price for {model!r} in prices.json")
-    said = "free" if not any(price) else f"${price[0]:,.2f} in and ${price[1]:,.2f} out per million tokens{_dated(usd_per_million)}"
+    said = f"${price[0]:,.2f} in and ${price[1]:,.2f} out per million tokens{_dated(usd_per_million)}" if any(price) else "free"
     return Estimate(low, high + answers, low * price[0] / 1e6, (high * price[0] + answers * price[1]) / 1e6, said)
 
 
@@ -91,21 +91,20 @@ class ServingCost:
     @property
     def words(self) -> str:
         """The break-even in plain words."""
-        low, high = self.break_even
+        (low, high), pays = self.break_even, f"serving on {self.gpu} pays"
         if low is None:
             return f"serving on {self.gpu} never pays: even always busy it costs more than the same requests hosted"
         if high is None:
-            return f"serving on {self.gpu} pays from about {_about(low)} requests a month at its lowest price, never at its highest"
-        span = " to ".join(dict.fromkeys((_about(low), _about(high))))
-        return f"serving on {self.gpu} pays from about {span} requests a month"
+            return f"{pays} from about {_about(low)} requests a month at its lowest price, never at its highest"
+        return f"{pays} from about {' to '.join(dict.fromkeys((_about(low), _about(high))))} requests a month"
 
     def at(self, requests_per_month: float) -> str:
         """Both costs at a volume, as one sentence."""
         low, high = self.self_hosted(requests_per_month)
         count = self.gpus(requests_per_month)
         return (
-            f"{requests_per_month:,.0f} requests a month for {self.months:g} months: hosted ${self.hosted(requests_per_month):,.0f}, "
-            f"self-hosted ${low:,.0f}–{high:,.0f} on {count} × {self.gpu}"
+            f"{requests_per_month:,.0f} requests a month for {self.months:g} months: "
+            f"hosted ${self.hosted(requests_per_month):,.0f}, self-hosted ${low:,.0f}–{high:,.0f} on {count} × {self.gpu}"
         )
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -173,7 +172,8 @@ def serving_cost(
     hour = usd_per_hour or _hour_price(gpu)
     for name, value in {"usd_per_million": token_price, "usd_per_million_training": training, "usd_per_hour": hour}.items():
         if value is None:
-            raise FtkitError(f"serving_cost: prices.json knows no {name} for {(gpu if name == 'usd_per_hour' else model)!r}; pass {name}=")
+            unknown = gpu if name == "usd_per_hour" else model
+            raise FtkitError(f"serving_cost: prices.json knows no {name} for {unknown!r}; pass {name}=")
     rate = _dated(usd_per_million)
     rent = "" if usd_per_hour else " (as of {as_of})".format(**prices()["gpus"][gpu])
     return ServingCost(

@@ -8,6 +8,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from ftkit.events import Event, Step, Val
+from ftkit.report import Report
+from ftkit.tables import number
 from ftkit.abtest import Simulation
 from ftkit.comparison import Comparison
 from ftkit.cost import ServingCost
@@ -97,6 +99,22 @@ def before_after(comparison: Comparison, title: str = "") -> Picture:
     return Picture(figure, f"before and after: {', '.join(names)}")
 
 
+def side_by_side(reports: Sequence[Report], metric: str, title: str = "") -> Picture:
+    """One metric of several models: a bar each with its 95 % interval; the first one grey, as what the rest must beat."""
+    scores = [report.scores[metric] for report in reports]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(5, 0.9 + 0.45 * len(reports)), layout="constrained")
+        axes = figure.subplots()
+        for i, score in enumerate(scores):
+            axes.barh(-i, score.value, height=0.6, color=ACCENT if i else GREY)
+            axes.plot([score.low, score.high], [-i, -i], color=INK, linewidth=1.2)
+            axes.annotate(number(score.value), (score.high, -i), (4, 0), textcoords="offset points", va="center")
+        axes.set_yticks([-i for i in range(len(reports))], [report.model for report in reports])
+        axes.set_xlim(0, 1.12 * max(1e-9, *(score.high for score in scores)))
+        axes.set(title=title, xlabel=f"{metric} · lines: 95 % interval")
+    return Picture(figure, ", ".join(f"{report.model}: {score}" for report, score in zip(reports, scores)))
+
+
 def break_even(cost: ServingCost, title: str = "") -> Picture:
     """Dollars by volume: hosted (grey, dashed) and on GPUs of one's own (a blue band from low to high price)."""
     meet = [volume for volume in cost.break_even if volume]
@@ -125,15 +143,16 @@ def peeking(simulation: Simulation, title: str = "") -> Picture:
     with rc_context(STYLE):
         figure = Figure(figsize=(5, 3), layout="constrained")
         axes = figure.subplots()
+        last = simulation.users[-1]
         lines = (
             (simulation.peeking, GREY, "--", "peeking at p < 0.05"),
             (simulation.anytime, ACCENT, "-", "always-valid interval"),
         )
         for shares, colour, style, name in lines:
             axes.plot(simulation.users, shares, style, color=colour, linewidth=1.8)
-            axes.annotate(name, (simulation.users[-1], shares[-1]), (0, 5), textcoords="offset points", color=colour, ha="right")
-        axes.plot(simulation.users[-1], simulation.at_the_end, "o", color=INK, clip_on=False)
-        axes.annotate("one look, at the end", (simulation.users[-1], simulation.at_the_end), (-8, -4), textcoords="offset points", ha="right")
+            axes.annotate(name, (last, shares[-1]), (0, 5), textcoords="offset points", color=colour, ha="right")
+        axes.plot(last, simulation.at_the_end, "o", color=INK, clip_on=False)
+        axes.annotate("one look, at the end", (last, simulation.at_the_end), (-8, -4), textcoords="offset points", ha="right")
         axes.axhline(0.05, color=GREY, linewidth=0.6, linestyle=":")
         axes.set(xlabel="users seen", ylabel="share that called a winner")
         axes.set_ylim(0, 1.12 * max(simulation.peeking[-1], simulation.at_the_end, 0.05))

@@ -124,7 +124,8 @@ class Report:
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}; working in {Path.cwd()}") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path}: is no report of ours ({type(error).__name__}: {error}); make one with report.save") from None
+            why = f"{type(error).__name__}: {error}"
+            raise DataError(f"{path}: is no report of ours ({why}); make one with report.save") from None
 
 
 def evaluate(

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ftkit import abtest
 from ftkit.abtest import ABTest, effect, mismatch, power, simulate, users_per_arm
 from ftkit.errors import DataError, FtkitError
-from ftkit.sequential import always_valid_p, half_width
+from ftkit.abtest.result import MISMATCH_ALARM
+from ftkit.abtest.sequential import always_valid_p, half_width
 
 
 def test_a_user_keeps_the_arm_and_half_of_all_users_get_each(tmp_path):
@@ -95,11 +95,11 @@ def serve(path: Path, start: int, users: int) -> None:
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is POSIX's")
 def test_servers_log_at_once_and_one_that_is_killed_takes_nothing_with_it(tmp_path):
     path, context = tmp_path / "ab.jsonl", multiprocessing.get_context("spawn")
-    doomed = context.Process(target=serve, args=(path, 1_000, 1_000_000))
+    doomed = context.Process(target=serve, args=(path, 1_000_000, 1_000_000))
     others = [context.Process(target=serve, args=(path, start, 60)) for start in (0, 100)]
     for process in (doomed, *others):
         process.start()
-    while not path.exists() or path.read_bytes().count(b'"u10') < 20:
+    while not path.exists() or path.read_bytes().count(b'"u1000') < 20:
         time.sleep(0.01)
     os.kill(doomed.pid, signal.SIGKILL)
     for process in (doomed, *others):
@@ -107,8 +107,8 @@ def test_servers_log_at_once_and_one_that_is_killed_takes_nothing_with_it(tmp_pa
     ABTest(path).log("last", completed=False)
     users = ABTest(path).users()
     assert {f"u{i}" for start in (0, 100) for i in range(start, start + 60)} | {"last"} <= set(users)
-    killed = sorted(int(user[1:]) for user in users if user[1:].isdigit() and int(user[1:]) >= 1_000)
-    assert killed == list(range(1_000, 1_000 + len(killed))) and len(killed) >= 20
+    killed = sorted(int(user[1:]) for user in users if user[1:].isdigit() and int(user[1:]) >= 1_000_000)
+    assert killed == list(range(1_000_000, 1_000_000 + len(killed))) and len(killed) >= 20
 
 
 def test_a_lost_arm_sets_off_the_alarm_and_silences_the_verdict(tmp_path, monkeypatch):
@@ -127,7 +127,7 @@ def test_the_mismatch_test_is_the_chi_square_test_and_rarely_cries_wolf():
     assert mismatch((480, 520)) == pytest.approx(chisquare([480, 520]).pvalue)
     assert mismatch((850, 150), share=0.1) == pytest.approx(chisquare([850, 150], [900, 100]).pvalue)
     fair = np.random.default_rng(0).binomial(2_000, 0.5, 20_000)
-    assert np.mean([mismatch((2_000 - n, n)) < abtest.MISMATCH_ALARM for n in fair]) < 0.002
+    assert np.mean([mismatch((2_000 - n, n)) < MISMATCH_ALARM for n in fair]) < 0.002
 
 
 def test_sample_sizes_equal_published_ones():
@@ -208,7 +208,7 @@ def test_peeking_calls_false_winners_and_the_always_valid_interval_does_not():
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_a_look_after_every_user_still_fools_the_always_valid_interval_at_most_once_in_twenty(share):
-    found = simulate(base=share, tuned=share, users=1_000, looks=1_000, tests=2_000, worth_seeing=0.05)
+    found = simulate(base=share, tuned=share, users=1_000, looks=1_000, tests=1_000, worth_seeing=0.05)
     assert found.anytime[-1] <= 0.05 and found.peeking[-1] > 0.3
 
 

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "ftkit"
 
 LAYERS = [
     {"errors", "events", "files", "tables"},
-    {"split", "data", "stats", "sequential", "metrics", "datasets", "advice"},
+    {"split", "data", "stats", "metrics", "datasets", "advice"},
     {"estimate", "run", "report", "prompting", "comparison", "vote", "abtest", "cost"},
     {"hosted", "local", "embed", "judge"},  # their __init__ and recipe files: the light ones
     {"hosted/*", "local/*", "embed/*", "plots"},  # engines: heavy libraries at the top

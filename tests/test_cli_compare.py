@@ -28,7 +28,8 @@ def test_a_run_that_is_evaluated_keeps_its_report_and_the_command_compares_it(ru
 def test_base_and_run_are_measured_anew_on_a_file(run, tickets, tmp_path, capsys):
     run, _ = run
     ft.write_jsonl(tmp_path / "new.jsonl", tickets[30:33])
-    code = main(["compare", "base", str(run.folder), "--data", str(tmp_path / "new.jsonl"), "--metric", "chrf", "--metric", "bleu"])
+    data = ["--data", str(tmp_path / "new.jsonl"), "--metric", "chrf", "--metric", "bleu"]
+    code = main(["compare", "base", str(run.folder), *data])
     shown = capsys.readouterr().out
     assert code == 0 and "3 rows of new" in shown and "chrf" in shown and "bleu" in shown
 

@@ -36,7 +36,8 @@ def test_a_volume_by_hand():
 
 def test_the_break_even_is_where_both_cost_the_same():
     low, high = COST.break_even
-    assert COST.hosted(low) == pytest.approx(COST.self_hosted(low)[0]) and COST.hosted(high) == pytest.approx(COST.self_hosted(high)[1])
+    assert COST.hosted(low) == pytest.approx(COST.self_hosted(low)[0])
+    assert COST.hosted(high) == pytest.approx(COST.self_hosted(high)[1])
     for volume in (0.99 * low, 1.01 * low):
         assert (COST.hosted(volume) > COST.self_hosted(volume)[0]) == (volume > low)
     assert (round(low), round(high)) == (486_733, 730_600)  # (1,460 + 0.2) / 0.003 and (2,190 + 1.8) / 0.003

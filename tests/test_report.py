@@ -167,3 +167,12 @@ def test_an_unknown_metric_is_asked_for_with_the_known_ones_in_sight(test_rows):
     one = evaluate(Parrot("m", test_rows, bool), test_rows)
     with pytest.raises(KeyError, match="compared were exact_match"):
         compare(one, one)["f1"]
+
+
+def test_several_models_stand_side_by_side_and_the_picture_says_their_numbers(test_rows):
+    from ftkit.plots import side_by_side
+
+    reports = [evaluate(Parrot(name, test_rows, lambda i: i % 4 < k), test_rows) for k, name in enumerate(("a", "b", "c"))]
+    shown = side_by_side(reports, "exact_match")
+    assert shown.text == ", ".join(f"{report.model}: {report.scores['exact_match']}" for report in reports)
+    assert shown.png.startswith(b"\x89PNG") and side_by_side(reports[:1], "exact_match").png

@@ -61,7 +61,8 @@ def test_the_advisor_says_what_the_function_says():
 
 
 def test_the_slider_tells_the_number_in_words():
-    one = widgets.cost_slider(serving_cost(model="gpt-4o-mini-2024-07-18", input_tokens=500, output_tokens=100, requests_per_second=5))
+    cost = serving_cost(model="gpt-4o-mini-2024-07-18", input_tokens=500, output_tokens=100, requests_per_second=5)
+    one = widgets.cost_slider(cost)
     one.volume.value = 1_000_000
     assert one.text.startswith("1,000,000 requests a month for 12 months: hosted $3,240, self-hosted $17,")
     assert "1,000,000 requests" in one.answer.value and 'aria-live="polite"' in one.answer.value

@@ -164,7 +164,8 @@ def _label(text: str, field: str | None) -> str | None:
 def _wanted_labels(wants: Sequence[str], field: str | None) -> list[str]:
     labels = [_label(want, field) for want in wants]
     if None in labels:
-        raise DataError(f"row {labels.index(None) + 1}: the wanted answer has no field {field!r}: {wants[labels.index(None)]!r}")
+        row = labels.index(None)
+        raise DataError(f"row {row + 1}: the wanted answer has no field {field!r}: {wants[row]!r}")
     return labels
 
 
