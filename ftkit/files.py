@@ -62,8 +62,18 @@ def read_lines(path: Path) -> list[dict]:
 
     What is passed over is half a line left by a crash: nobody was told that it was saved.
     """
+    import portalocker
+
+    if not path.exists():
+        return []
+    with open(path, "rb") as file:
+        portalocker.lock(file, portalocker.LockFlags.SHARED)  # on Windows a locked file cannot be read at all
+        try:
+            lines = file.read().splitlines()
+        finally:
+            portalocker.unlock(file)
     records = []
-    for line in path.read_bytes().splitlines() if path.exists() else ():
+    for line in lines:
         try:
             record = json.loads(line)
         except ValueError:

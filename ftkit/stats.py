@@ -1,4 +1,8 @@
-"""Intervals and tests. scipy does the mathematics and is imported inside, so that `import ftkit` stays light."""
+"""Intervals and tests. scipy does the mathematics and is imported inside, so that `import ftkit` stays light.
+
+Simulated (tests/test_stats.py), the 95 % intervals hold the truth 93 to 97 times in 100 from about 60 rows on: less often
+on fewer rows of very skewed scores, more often for a pair of models that hardly differ in any row.
+"""
 
 from collections.abc import Callable, Sequence
 from math import ceil, sqrt

@@ -12,7 +12,7 @@ def page(report: dict) -> str:
         "ftkit tour",
         f"<h1>What fine-tuning did here</h1><p class='small'>Every number was measured on this machine in "
         f"{report['seconds']:.0f} s. Brackets hold 95 % intervals; a change counts only if its interval leaves out "
-        f"zero.</p>{sections}",
+        f"zero and its test agrees.</p>{sections}",
     )
 
 

@@ -85,7 +85,7 @@ def _result(run, comparisons, metric: str, trained: str) -> dict:
     said = {
         "better": f"It helped: {metric} rose from {change.before:.3f} to {change.after:.3f}.",
         "worse": f"It made things WORSE: {metric} fell from {change.before:.3f} to {change.after:.3f}.",
-    }.get(change.verdict, f"It did NOT clearly help: the interval of the change in {metric} holds zero.")
+    }.get(change.verdict, f"It did NOT clearly help: {metric}: {change.words}.")
     return {
         "metric": metric,
         "before": round(change.before, 4),
