@@ -20,7 +20,8 @@ OUT_OF_REACH = 100
 class Difference:
     """What changed in one metric: after − before, with the paired 95 % interval and a test.
 
-    >>> change = Difference("exact_match", before=0.50, after=0.56, low=-0.02, high=0.14, p=0.18, test="McNemar", rows=100)
+    >>> change = Difference("exact_match", before=0.50, after=0.56, low=-0.02, high=0.14, p=0.18, test="McNemar",
+    ...                     rows=100, moved=26)
     >>> change.verdict, change.more_rows
     ('not enough evidence', 264)
     >>> change.words
@@ -37,6 +38,8 @@ class Difference:
     test: str
     """Where p comes from: "McNemar" or "permutation"."""
     rows: int
+    moved: int
+    """How many rows' values changed; where rows have none of their own (macro F1, BLEU), how many answers."""
 
     @property
     def change(self) -> float:
@@ -49,7 +52,7 @@ class Difference:
             return "better"
         if self.p < 1 - stats.CONFIDENCE and self.high < 0:
             return "worse"
-        return "unchanged" if self.change == 0 and self.p == 1 else "not enough evidence"
+        return "not enough evidence" if self.moved else "unchanged"
 
     @property
     def more_rows(self) -> int | None:
@@ -185,7 +188,10 @@ def _difference(before: Report, after: Report, metric: str) -> Difference:
         change.vectorized = getattr(first, "vectorized", False)
         low, high = stats.bootstrap(change, len(before))
         p, test = stats.swap_test(both, len(before)), "permutation"
+        moved = sum(x.got != y.got for x, y in zip(before.answers, after.answers))
     else:
         low, high = stats.paired_interval(a, b)
         p, test = stats.paired_test(a, b)
-    return Difference(metric, before.scores[metric].value, after.scores[metric].value, low, high, p, test, len(before))
+        moved = sum(x != y for x, y in zip(a, b))
+    values = before.scores[metric].value, after.scores[metric].value
+    return Difference(metric, *values, low, high, p, test, len(before), moved)

@@ -176,3 +176,11 @@ def test_several_models_stand_side_by_side_and_the_picture_says_their_numbers(te
     shown = side_by_side(reports, "exact_match")
     assert shown.text == ", ".join(f"{report.model}: {report.scores['exact_match']}" for report in reports)
     assert shown.png.startswith(b"\x89PNG") and side_by_side(reports[:1], "exact_match").png
+
+
+def test_as_many_gains_as_losses_is_not_called_unchanged(test_rows):
+    before = evaluate(Parrot("a", test_rows, lambda i: i < 5), test_rows)
+    after = evaluate(Parrot("b", test_rows, lambda i: 5 <= i < 10), test_rows)
+    change = compare(before, after)["exact_match"]
+    assert (change.change, change.p, change.moved) == (0, 1, 10)
+    assert change.words == "not enough evidence: next to no change seen"
