@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,10 +71,12 @@ def test_half_a_line_left_by_a_crash_costs_nobodys_vote(tmp_path):
     assert len(ballot(BEFORE, AFTER, path).votes) == 2 and len(path.read_bytes().splitlines()) == 3
 
 
-def test_votes_about_other_models_in_the_same_file_do_not_count(tmp_path):
+def test_votes_about_other_models_or_another_test_set_in_the_same_file_do_not_count(tmp_path):
     path = tmp_path / "votes.jsonl"
     ballot(BEFORE, AFTER, path).vote("left")
     assert ballot(BEFORE, report("another", [f"x {i}" for i in range(40)]), path).done == 0
+    elsewhere = [replace(one, fingerprint="0" * 64) for one in (BEFORE, AFTER)]
+    assert ballot(*elsewhere, path).done == 0 and ballot(BEFORE, AFTER, path).done == 1
 
 
 def test_identical_answers_are_not_asked_and_all_identical_is_announced(tmp_path):
@@ -124,9 +127,31 @@ def test_alpha_is_the_formula_worked_by_hand():
 
 
 def test_a_tie_is_nearer_to_either_side_than_the_other_side():
-    near = agreement(votes("aaaabbbb") + votes("aaatbbbb", "An"))
-    far = agreement(votes("aaaabbbb") + votes("aaabbbbb", "An"))
-    assert near > far
+    """The ordinal formula by hand (Krippendorff 2004, §11.3): units bb, bt, ta, aa; n_b 3, n_t 2, n_a 3.
+
+    d²(b,t) = d²(t,a) = (3 + 2 − 5/2)² = 6.25, d²(b,a) = (8 − 3)² = 25; Do = 2·(6.25 + 6.25)/8,
+    De = 2·(6·6.25 + 6·6.25 + 9·25)/(8·7). On a nominal scale it would be 1/3.
+    """
+    found = agreement(votes("bbta") + votes("btaa", "An"))
+    assert found == pytest.approx(1 - (2 * 12.5 / 8) / (2 * 300 / 56)) == pytest.approx(0.7083, abs=1e-4)
+
+
+def test_a_writer_waits_while_another_one_holds_the_file(tmp_path):
+    import threading
+
+    import portalocker
+
+    path = tmp_path / "log.jsonl"
+    append_line(path, {"i": 0})
+    with open(path, "ab") as held:
+        portalocker.lock(held, portalocker.LockFlags.EXCLUSIVE)
+        writer = threading.Thread(target=append_line, args=(path, {"i": 1}))
+        writer.start()
+        writer.join(0.2)
+        assert writer.is_alive() and path.read_bytes().count(b"\n") == 1
+        portalocker.unlock(held)
+    writer.join()
+    assert read_lines(path) == [{"i": 0}, {"i": 1}]
 
 
 def write_many(path: Path, name: str, times: int) -> None:
