@@ -86,7 +86,7 @@ class ServingCost:
         if gained <= 0 and extra > gained:
             return None
         k = 1 if extra <= gained else math.ceil(extra / gained)
-        return max((extra + k * rent) / self.usd_per_request, (k - 1) * self.requests_per_gpu)
+        return (extra + k * rent) / self.usd_per_request
 
     @property
     def words(self) -> str:
