@@ -2,6 +2,7 @@
 
 120 facts (price, warranty and shelf of 40 things). shop_en_pages.jsonl holds each as a page of one sentence;
 shop_en.jsonl asks for each in six wordings, shop_en_test.jsonl in one wording that the other file never uses.
+shop_en_later_pages.jsonl and shop_en_later_test.jsonl are the same pages and questions after every fact has changed.
 """
 
 import random
@@ -25,17 +26,19 @@ def row(question: str, answer: str) -> dict:
 def main(folder: Path = DATASETS) -> None:
     rng = random.Random(0)
     shop = tomllib.loads((HERE / "shop.toml").read_text(encoding="utf-8"))
-    pages, train, test = [], [], []
+    rows: dict[str, list[dict]] = {name: [] for name in ("", "_test", "_pages", "_later_test", "_later_pages")}
     for product in shop["products"].replace("\n", " ").split(","):
         for kind, fact in shop["fact"].items():
-            words = {"product": product.strip(), "value": value(kind, rng)}
-            answer = fact["answer"].format(**words)
-            pages.append({"_id": f"{kind}: {words['product']}", "text": fact["page"].format(**words)})
-            train += [row(wording.format(**words), answer) for wording in fact["train"]]
-            test.append(row(rng.choice(fact["test"]).format(**words), answer))
-    for name, rows in (("shop_en", train), ("shop_en_test", test), ("shop_en_pages", pages)):
-        rng.shuffle(rows)
-        write_jsonl(folder / f"{name}.jsonl", rows)
+            asked = rng.choice(fact["test"]).format(product=product.strip())
+            now = {"product": product.strip(), "value": value(kind, rng)}
+            later = {**now, "value": value(kind, rng)}
+            rows[""] += [row(wording.format(**now), fact["answer"].format(**now)) for wording in fact["train"]]
+            for name, words in (("", now), ("_later", later)):
+                rows[f"{name}_test"].append(row(asked, fact["answer"].format(**words)))
+                rows[f"{name}_pages"].append({"_id": f"{kind}: {words['product']}", "text": fact["page"].format(**words)})
+    for name, found in rows.items():
+        random.Random(0).shuffle(found)
+        write_jsonl(folder / f"shop_en{name}.jsonl", found)
 
 
 if __name__ == "__main__":
