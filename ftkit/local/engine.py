@@ -1,6 +1,6 @@
 """LoRA and full fine-tuning on Hugging Face's Trainer: load, wrap, train, save.
 
-B is the batch, T the longest row in it.
+B is the batch, T the longest row in it, N its tokens.
 """
 
 import math
@@ -20,8 +20,11 @@ from ftkit.events import Saved, Status, Step, Val
 from ftkit.files import replacing
 from ftkit.local import DPO, EMBEDDED, FullFineTune, LoRA, QLoRA, checkpoints
 from ftkit.local.chat import IGNORE, encode
-from ftkit.local.fast import quicken, scored_logps
+from ftkit.local.fast import quicken
+from ftkit.local.fused import fuse_lora
+from ftkit.local.loss import scored_logps
 from ftkit.local.model import LocalModel, Nf4, load_base
+from ftkit.local.packing import pack, packs
 from ftkit.run import Run
 
 
@@ -89,35 +92,60 @@ class PreferenceEngine(Engine):
     """The same on pairs of answers: a batch holds the better answers of its rows, then the worse ones."""
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        gained = answer_logps(model, inputs["input_ids"], inputs["labels"]) - inputs["base_logps"]  # (2B,)
+        gained = answer_logps(model, inputs) - inputs["base_logps"]  # (2B,)
         better, worse = gained.chunk(2)
         loss = -F.logsigmoid(self.recipe.beta * (better - worse)).mean()
         return (loss, {"loss": loss}) if return_outputs else loss
 
 
-def answer_logps(model, input_ids, labels) -> torch.Tensor:
+def answer_logps(model, batch: dict) -> torch.Tensor:
     """The log-probability of each row's answer, (B,)."""
-    logps, rows = scored_logps(model.get_base_model(), input_ids, labels)
-    return torch.zeros(len(labels), device=logps.device).index_add(0, rows, logps)
+    lengths = batch.get("lengths")
+    logps, rows = scored_logps(model.get_base_model(), batch["input_ids"], batch["labels"], lengths)
+    return torch.zeros(len(batch["labels"] if lengths is None else lengths), device=logps.device).index_add(0, rows, logps)
 
 
-def preferences(data: Dataset, tokenizer, model, recipe: DPO) -> list[dict]:
+def preferences(data: Dataset, tokenizer, model, recipe: DPO, collate) -> list[dict]:
     """Each row's two encoded answers, with the base's log-probability of either, which training does not change."""
     rows = [{"answers": [encode(tokenizer, chat, recipe.max_length) for chat in row.answers]} for row in data]
     with torch.no_grad(), model.disable_adapter():
         for start in range(0, len(rows), 16):
             some = rows[start : start + 16]
-            batch = pad([row["answers"][side] for side in (0, 1) for row in some], tokenizer.pad_token_id)
-            logps = answer_logps(model, *(batch[name].to(model.device) for name in ("input_ids", "labels"))).cpu()
+            batch = collate([row["answers"][side] for side in (0, 1) for row in some])
+            logps = answer_logps(model, {name: tensor.to(model.device) for name, tensor in batch.items()}).cpu()
             for row, *both in zip(some, *logps.chunk(2)):
                 row["base_logps"] = torch.stack(both)
     return rows
 
 
-def pad_preferences(batch: list[dict], pad_token_id: int) -> dict[str, torch.Tensor]:
-    """``input_ids`` and ``labels``, (2B, T), and ``base_logps``, (2B,): the better answers, then the worse ones."""
-    padded = pad([row["answers"][side] for side in (0, 1) for row in batch], pad_token_id)
-    return padded | {"base_logps": torch.stack([row["base_logps"][side] for side in (0, 1) for row in batch])}
+def collate_preferences(batch: list[dict], collate) -> dict[str, torch.Tensor]:
+    """The better answers of the rows, then the worse ones; and ``base_logps``, (2B,), in the same order."""
+    together = collate([row["answers"][side] for side in (0, 1) for row in batch])
+    return together | {"base_logps": torch.stack([row["base_logps"][side] for side in (0, 1) for row in batch])}
+
+
+def prepare(recipe: LoRA | FullFineTune, model, pad_token_id: int):
+    """(the model as it trains, what makes a batch of encoded rows): packed if the model allows, else padded."""
+    model = quicken(model)
+    collate = pack if packs(model) else lambda batch: pad(batch, pad_token_id)
+    return fuse_lora(wrap(recipe, model)) if isinstance(recipe, LoRA) else model, collate
+
+
+def trainer_for(recipe: LoRA | FullFineTune, model, tokenizer, collate, rows: list, val_rows: list, run: Run) -> Engine:
+    """The Trainer of a prepared model on encoded rows."""
+    engine, make = Engine, collate
+    if isinstance(recipe, DPO):
+        engine, make = PreferenceEngine, lambda batch: collate_preferences(batch, collate)
+    return engine(
+        recipe,
+        run,
+        model=model,
+        args=arguments(recipe, len(rows), bool(val_rows), run.folder),
+        train_dataset=rows,
+        eval_dataset=val_rows or None,
+        data_collator=make,
+        processing_class=tokenizer,
+    )
 
 
 def train(recipe: LoRA | FullFineTune, train: Dataset, val: Dataset, run: Run) -> None:
@@ -131,26 +159,12 @@ def train(recipe: LoRA | FullFineTune, train: Dataset, val: Dataset, run: Run) -
         run.emit(Status("running", f"{name} is damaged; going on from {checkpoint.name if checkpoint else 'the start'}"))
     set_seed(recipe.seed)
     model, tokenizer = load_base(recipe.base, Nf4(recipe.double_quant) if isinstance(recipe, QLoRA) else None)
-    model = quicken(model)
-    if isinstance(recipe, LoRA):
-        model = wrap(recipe, model)
-    engine, collate = Engine, pad
+    model, collate = prepare(recipe, model, tokenizer.pad_token_id)
     if isinstance(recipe, DPO):
-        engine, collate = PreferenceEngine, pad_preferences
-        rows, val_rows = (preferences(part, tokenizer, model.eval(), recipe) for part in (train, val))
+        rows, val_rows = (preferences(part, tokenizer, model.eval(), recipe, collate) for part in (train, val))
     else:
         rows, val_rows = ([encode(tokenizer, chat, recipe.max_length) for chat in part] for part in (train, val))
-
-    trainer = engine(
-        recipe,
-        run,
-        model=model,
-        args=arguments(recipe, len(rows), bool(val_rows), run.folder),
-        train_dataset=rows,
-        eval_dataset=val_rows or None,
-        data_collator=lambda batch: collate(batch, tokenizer.pad_token_id),
-        processing_class=tokenizer,
-    )
+    trainer = trainer_for(recipe, model, tokenizer, collate, rows, val_rows, run)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     path = "adapter" if isinstance(recipe, LoRA) else "model"
     if path == "adapter":

@@ -1,0 +1,98 @@
+"""The loss of the scored tokens alone, in chunks, so that the logits of a large vocabulary are never all in memory.
+
+S is the number of tokens that carry loss, V the vocabulary.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from ftkit.local.chat import IGNORE
+from ftkit.local.packing import packed_hidden
+
+CHUNK = 1 << 23
+"""Logits held at once: 32 MiB in fp32."""
+
+
+def scored_logps(model, input_ids, labels, lengths=None, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
+    """The log-probability of each scored token, (S,), and the row or packed document it stands in, (S,).
+
+    Rows padded on the right, or with ``lengths`` documents packed into one row.
+    """
+    if lengths is None:
+        kwargs.setdefault("use_cache", False)
+        hidden = getattr(model, model.base_model_prefix)(input_ids=input_ids, **kwargs).last_hidden_state  # (B, T, width)
+    else:
+        hidden = packed_hidden(model, input_ids, lengths)  # (1, N, width)
+    scored = labels[:, 1:] != IGNORE
+    rows = scored.nonzero()[:, 0]
+    if lengths is not None:
+        documents = torch.arange(len(lengths), device=labels.device).repeat_interleave(lengths, output_size=labels.shape[1])
+        rows = documents[1:][scored[0]]
+    hidden, targets = hidden[:, :-1][scored], labels[:, 1:][scored]
+    head, cap = model.get_output_embeddings(), getattr(model.config, "final_logit_softcapping", None)  # a cap: Gemma 2
+    if type(head) is torch.nn.Linear:
+        hidden = hidden.to(head.weight.dtype)
+        return LinearLogps.apply(hidden, head.weight, head.bias, targets, cap), rows
+    logits = head(hidden).float()  # a head that is itself adapted
+    return -F.cross_entropy(logits if cap is None else cap * torch.tanh(logits / cap), targets, reduction="none"), rows
+
+
+class LinearLogps(torch.autograd.Function):
+    """The log-probabilities log softmax(h·Wᵀ + b)[target], (S,), computed a chunk of tokens at a time.
+
+    With a frozen head the gradient with respect to h is computed on the way, while the chunk's logits are there: for one
+    token it is the row (onehot − p)·W, which the backward scales. A head that learns has its chunks computed twice.
+    """
+
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, targets, cap):
+        learns = weight.requires_grad or (bias is not None and bias.requires_grad)
+        logps = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
+        slopes = torch.empty_like(hidden) if hidden.requires_grad and not learns else None
+        for part in _chunks(hidden, weight):
+            logits, tanh = _logits(hidden[part], weight, bias, cap)
+            total = logits.logsumexp(-1, keepdim=True)
+            logps[part] = (logits.gather(1, targets[part, None]) - total)[:, 0]
+            if slopes is not None:
+                slopes[part] = _slope(logits, total, targets[part], tanh).to(weight.dtype) @ weight
+        ctx.cap = cap
+        ctx.save_for_backward(*((slopes,) if not learns else (hidden, weight, bias, targets)))
+        return logps
+
+    @staticmethod
+    def backward(ctx, grad):
+        if len(ctx.saved_tensors) == 1:
+            return ctx.saved_tensors[0] * grad[:, None].to(ctx.saved_tensors[0].dtype), None, None, None, None
+        hidden, weight, bias, targets = ctx.saved_tensors
+        d_hidden, d_weight = torch.empty_like(hidden), torch.zeros_like(weight)
+        d_bias = None if bias is None else torch.zeros_like(bias)
+        for part in _chunks(hidden, weight):
+            logits, tanh = _logits(hidden[part], weight, bias, ctx.cap)
+            slope = _slope(logits, logits.logsumexp(-1, keepdim=True), targets[part], tanh).mul_(grad[part, None])
+            if bias is not None:
+                d_bias += slope.sum(0)
+            slope = slope.to(weight.dtype)
+            d_hidden[part] = slope @ weight
+            d_weight.addmm_(slope.T, hidden[part])
+        return d_hidden, d_weight, d_bias, None, None
+
+
+def _chunks(hidden, weight) -> list[slice]:
+    size = max(1, CHUNK // len(weight))
+    return [slice(start, start + size) for start in range(0, len(hidden), size)]
+
+
+def _logits(hidden, weight, bias, cap):
+    """fp32 logits, (s, V), and with a cap the tanh they are ``cap`` times."""
+    logits = F.linear(hidden, weight, bias).float()
+    if cap is None:
+        return logits, None
+    tanh = logits.div_(cap).tanh_()
+    return cap * tanh, tanh
+
+
+def _slope(logits, total, targets, tanh):
+    """onehot − p, through the cap if there is one; written over the logits."""
+    slope = logits.sub_(total).exp_().neg_()
+    slope[torch.arange(len(targets), device=targets.device), targets] += 1
+    return slope if tanh is None else slope.mul_(1 - tanh * tanh)
