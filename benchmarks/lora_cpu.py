@@ -11,27 +11,18 @@ made small; the vocabulary is to the width what it is in Phi-2 (20) and in Gemma
 
 import argparse
 import json
-import os
-import platform
-import random
 import statistics
-import subprocess
 import sys
-import time
-from collections import deque
-from contextlib import redirect_stdout
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import TemporaryDirectory
+
+import arms
 
 from ftkit.files import write_atomic
 
 ARMS = ("novice", "trl-padded", "trl-padding-free", "trl-packing", "trl-packing-wrapped", "ftkit")
 MODELS = ("phi", "gemma")
-ROWS = 1024
-LOW, HIGH = 24, 512
-PAD = 1
-QUICK = dict(hidden_size=64, num_hidden_layers=2, intermediate_size=128, vocab_size=1024)
+HIGH = 512
+QUICK = dict(hidden_size=64, num_hidden_layers=2, intermediate_size=128, vocab_size=1024, num_attention_heads=2)
 """What --quick puts in place of a shape."""
 
 
@@ -47,8 +38,8 @@ def config(name: str, quick: bool):
         shape = dict(hidden_size=256, num_hidden_layers=12, intermediate_size=2048, vocab_size=32000)
         shape |= dict(num_attention_heads=4, num_key_value_heads=1, head_dim=64)
         make = GemmaConfig
-    shape |= (QUICK | {"num_attention_heads": 2, "num_key_value_heads": 2 if name == "phi" else 1}) if quick else {}
-    return make(**shape, max_position_embeddings=HIGH, bos_token_id=0, eos_token_id=2, pad_token_id=PAD)
+    shape |= (QUICK | {"num_key_value_heads": 2 if name == "phi" else 1}) if quick else {}
+    return make(**shape, max_position_embeddings=HIGH, bos_token_id=0, eos_token_id=2, pad_token_id=arms.PAD)
 
 
 def shape(name: str, quick: bool) -> str:
@@ -56,222 +47,70 @@ def shape(name: str, quick: bool) -> str:
     return f"{one.num_hidden_layers} layers × {one.hidden_size}, MLP {one.intermediate_size}, vocabulary {one.vocab_size:,}"
 
 
-def rows(vocabulary: int, count: int) -> list[dict]:
-    """Encoded rows of random tokens."""
-    draw, made = random.Random(0), []
-    for _ in range(count):
-        length = min(HIGH, max(LOW, round(120 * draw.lognormvariate(0, 0.75))))
-        ids = [draw.randrange(3, vocabulary) for _ in range(length)]
-        prompt = round(length * (1 - draw.uniform(0.3, 0.7)))
-        made.append({"input_ids": ids, "labels": [-100] * prompt + ids[prompt:]})
-    return made
-
-
-def build(name: str, quick: bool):
-    """(model, tokenizer, rows): what every arm starts from."""
+def trainer(arm: str, name: str, quick: bool, folder: Path):
+    """An arm's Trainer, on the same model and rows as every other's."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from ftkit.local.model import resolve
+    from transformers import AutoModelForCausalLM
 
     torch.manual_seed(0)
-    shape = config(name, quick)
-    return AutoModelForCausalLM.from_config(shape), AutoTokenizer.from_pretrained(resolve(None)), rows(shape.vocab_size, 64 if quick else ROWS)
-
-
-def lora(dropout: float):
-    from peft import LoraConfig
-
-    return LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, lora_dropout=dropout, target_modules="all-linear")
-
-
-def novice(model, tokenizer, data, folder: Path):
-    """As tutorials have it: dropout 0.05, batches padded to their longest row, everything else left alone."""
-    from peft import get_peft_model
-    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
-
-    settings = TrainingArguments(str(folder), report_to=[], disable_tqdm=True, logging_steps=1, use_cpu=True, save_strategy="no")
-    model = get_peft_model(model, lora(0.05))
-    data = [row | {"attention_mask": [1] * len(row["input_ids"])} for row in data]
-    return Trainer(model, settings, train_dataset=data, data_collator=DataCollatorForSeq2Seq(tokenizer))
-
-
-def trl(model, tokenizer, data, folder: Path, **settings):
-    """TRL's SFTTrainer in fp32 without dropout and without the gradient checkpointing that it turns on by itself."""
-    from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
-
-    given = [{"input_ids": row["input_ids"], "completion_mask": [int(one != -100) for one in row["labels"]]} for row in data]
-    settings = dict(bf16=False, gradient_checkpointing=False, max_length=HIGH, completion_only_loss=True) | settings
-    settings |= dict(report_to=[], disable_tqdm=True, logging_steps=1, use_cpu=True, save_strategy="no")
-    made = SFTConfig(str(folder), **settings)
-    return SFTTrainer(model, made, train_dataset=Dataset.from_list(given), processing_class=tokenizer, peft_config=lora(0.0))
-
-
-def ftkit(model, tokenizer, data, folder: Path):
-    from ftkit import LoRA, Run
-    from ftkit.local.engine import prepare, trainer_for
-
-    recipe = LoRA(batch_size=8, seed=42, learning_rate=5e-5, max_length=HIGH, checkpoint_every=10**6)
-    model, collate = prepare(recipe, model, tokenizer.pad_token_id)
-    return trainer_for(recipe, model, tokenizer, collate, data, [], Run(folder, recipe, []))
-
-
-def trainer(arm: str, name: str, quick: bool, folder: Path):
-    given = (*build(name, quick), folder)
+    made = config(name, quick)
+    given = (AutoModelForCausalLM.from_config(made), arms.rows(made.vocab_size, 64 if quick else 256, 120, HIGH), folder)
+    plain = dict(bf16=False, gradient_checkpointing=False, max_length=HIGH)  # TRL would turn both on by itself
     match arm:
         case "novice":
-            return novice(*given)
+            return arms.novice(*given)
         case "ftkit":
-            return ftkit(*given)
+            return arms.ftkit(*given, batch_size=8)
         case "trl-padded":
-            return trl(*given)
+            return arms.trl(*given, **plain)
         case "trl-padding-free":  # batches of 8 rows, flattened
-            return trl(*given, padding_free=True, max_length=None)
+            return arms.trl(*given, **plain | {"max_length": None}, padding_free=True)
         case "trl-packing":  # best-fit, documents apart; 2 rows of 512 hold about as many tokens as 8 rows elsewhere
-            return trl(*given, packing=True, per_device_train_batch_size=2)
+            return arms.trl(*given, **plain, packing=True, per_device_train_batch_size=2)
         case "trl-packing-wrapped":  # cut at 512, documents mixed: not the same training, the most that TRL can do
-            return trl(*given, packing=True, packing_strategy="wrapped", per_device_train_batch_size=2)
-
-
-def work(arm: str, name: str, quick: bool, threads: int) -> None:
-    """A child: trains as many steps as the number on each line that comes in, and answers with what they took."""
-    out = sys.stdout
-    with redirect_stdout(sys.stderr), TemporaryDirectory() as folder:
-        import torch
-        from transformers import TrainerCallback
-
-        torch.set_num_threads(threads)
-        made = trainer(arm, name, quick, Path(folder) / "run")
-        collate, batches = made.data_collator, deque()
-
-        def counted(batch):
-            """The batch; its useful and all tokens are queued, for the loader fetches a batch ahead."""
-            found = collate(batch)
-            mask = found["attention_mask"] if "attention_mask" in found else found["input_ids"] != PAD
-            batches.append((int(mask.sum()), mask.numel()))
-            return found
-
-        class Pace(TrainerCallback):
-            left, useful, total, losses = 0, 0, 0, []
-
-            def on_step_begin(self, args, state, control, **kwargs):
-                if self.left == 0:
-                    self.left, self.useful, self.total = int(sys.stdin.readline() or 0), 0, 0
-                    if self.left == 0:
-                        raise KeyboardInterrupt  # the parent has seen enough
-                    self.start = time.process_time()
-
-            def on_step_end(self, args, state, control, **kwargs):
-                useful, total = batches.popleft()
-                self.left, self.useful, self.total = self.left - 1, self.useful + useful, self.total + total
-                self.seconds = time.process_time() - self.start
-
-            def on_log(self, args, state, control, logs=None, **kwargs):
-                self.losses.append(logs.get("loss"))
-                if self.left == 0:
-                    found = {"useful": self.useful, "all": self.total, "seconds": self.seconds, "loss": self.losses[0]}
-                    print(json.dumps(found), file=out, flush=True)
-
-        made.data_collator = counted
-        made.add_callback(Pace())
-        try:
-            made.train()
-        except KeyboardInterrupt:
-            pass
-
-
-class Arm:
-    """A child process and what it has measured."""
-
-    def __init__(self, arm: str, name: str, options):
-        self.name, self.rounds = arm, []
-        command = [sys.executable, __file__, "--child", arm, "--models", name, "--threads", str(options.threads)]
-        environment = os.environ | {"OMP_NUM_THREADS": str(options.threads), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-        self.process = subprocess.Popen(
-            command + ["--quick"] * options.quick, env=environment, text=True, encoding="utf-8",
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None if options.loud else subprocess.DEVNULL,
-        )  # fmt: skip
-
-    def run(self, steps: int) -> dict | None:
-        """What ``steps`` steps took; None: the child has died."""
-        try:
-            print(steps, file=self.process.stdin, flush=True)
-        except OSError:
-            return None
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else None
-
-    def close(self) -> None:
-        self.process.communicate()
+            return arms.trl(*given, **plain, packing=True, packing_strategy="wrapped", per_device_train_batch_size=2)
 
 
 def measure(name: str, options) -> dict:
     """By arm: useful tokens per CPU-second (median of the rounds), useful share, ratio to the first arm (median), loss."""
-    arms = [Arm(arm, name, options) for arm in options.arms]
-    alive = [arm for arm in arms if arm.run(options.warmup)]
+    base = [__file__, "--models", name, "--threads", str(options.threads), *["--quick"] * options.quick, "--child"]
+    children = {arm: arms.Child([*base, arm], options.threads, options.loud) for arm in options.arms}
+    alive = [arm for arm, child in children.items() if child.run(options.warmup)]
+    rounds = {arm: [] for arm in children}
     for _ in range(options.rounds):
         for arm in list(alive):
-            found = arm.run(options.steps)
-            arm.rounds.append(found) if found else alive.remove(arm)
-    for arm in arms:
-        arm.close()
+            found = children[arm].run(options.steps)
+            rounds[arm].append(found) if found else alive.remove(arm)
     table = {}
-    for arm in arms:
-        if len(arm.rounds) < options.rounds:
-            table[arm.name] = {"failed": "not installed or did not run; --loud shows why"}
+    for arm, child in children.items():
+        why = child.close()
+        if arm not in alive:
+            table[arm] = {"failed": why}
             continue
-        speeds = [one["useful"] / one["seconds"] for one in arm.rounds]
-        ratios = [mine / (one["useful"] / one["seconds"]) for mine, one in zip(speeds, arms[0].rounds)]
-        table[arm.name] = {
+        speeds, first = ([one["useful"] / one["cpu_seconds"] for one in rounds[which]] for which in (arm, options.arms[0]))
+        ratios = [mine / other for mine, other in zip(speeds, first)]
+        table[arm] = {
             "tokens_per_cpu_second": round(statistics.median(speeds), 1),
-            "useful_share": round(sum(one["useful"] for one in arm.rounds) / sum(one["all"] for one in arm.rounds), 3),
+            "useful_share": round(sum(one["useful"] for one in rounds[arm]) / sum(one["all"] for one in rounds[arm]), 3),
             "ratio": round(statistics.median(ratios), 2),
             "ratios": [round(min(ratios), 2), round(max(ratios), 2)],
-            "first_loss": arm.rounds[0]["loss"],
+            "first_loss": rounds[arm][0]["loss"],
         }
     return table
 
 
-def machine(threads: int) -> dict:
-    """What it ran on, in plain words."""
-    import torch
-
-    versions = {}
-    for package in ("torch", "transformers", "peft", "trl", "accelerate"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "threads": threads,
-        "python": platform.python_version(),
-        **versions,
-    }
-
-
 def page(found: dict) -> str:
-    """The table in Markdown."""
-    about = found["machine"]
-    lines = [
-        "# LoRA on a CPU, side by side",
-        "",
-        f"{about['cores']} cores, {about['cpu']}, {about['instructions']}; {about['threads']} thread(s) a process. "
-        + ", ".join(f"{key} {about[key]}" for key in ("python", "torch", "transformers", "peft", "trl", "accelerate"))
-        + ".",
-        f"Made by `{found['command']}`. fp32. {found['rounds']} rounds of {found['steps']} steps for each arm in turn; medians.",
+    """The tables in Markdown."""
+    lines = ["# LoRA on a CPU, side by side", "", arms.about(found["machine"])]
+    lines += [
+        f"Made by `{found['command']}`: fp32, {found['threads']} thread(s) a process, {found['rounds']} rounds of "
+        f"{found['steps']} step(s) for each arm in turn; medians. What each arm is stands in `benchmarks/lora_cpu.py`."
     ]
-    for name, arms in found["models"].items():
+    for name, table in found["models"].items():
         lines += ["", f"## {name}: {found['shapes'][name]}", ""]
-        lines += ["| arm | useful tokens per CPU-second | useful share | of the novice's | least, most | first loss |"]
+        lines += ["| arm | useful tokens per CPU-second | useful share | of the first arm's | least, most | first loss |"]
         lines += ["|---|---:|---:|---:|---:|---:|"]
-        for arm, row in arms.items():
+        for arm, row in table.items():
             if "failed" in row:
                 lines.append(f"| {arm} | {row['failed']} | | | | |")
                 continue
@@ -299,19 +138,22 @@ def main() -> None:
     if options.quick:
         options.rounds, options.steps = 1, 1
     if options.child:
-        return work(options.child, options.models[0], options.quick, options.threads)
+        return arms.work(lambda folder: trainer(options.child, options.models[0], options.quick, folder), options.threads)
     found = {
-        "machine": machine(options.threads),
+        "machine": arms.machine(),
         "command": " ".join(["python benchmarks/lora_cpu.py", *sys.argv[1:]]),
         "rounds": options.rounds,
         "steps": options.steps,
+        "threads": options.threads,
         "shapes": {name: shape(name, options.quick) for name in options.models},
-        "models": {name: measure(name, options) for name in options.models},
+        "models": {},
     }
-    if options.results:
-        options.results.mkdir(parents=True, exist_ok=True)
-        write_atomic(options.results / "lora_cpu.json", json.dumps(found, indent=1) + "\n")
-        write_atomic(options.results / "lora_cpu.md", page(found))
+    for name in options.models:
+        found["models"][name] = measure(name, options)
+        if options.results:
+            options.results.mkdir(parents=True, exist_ok=True)
+            write_atomic(options.results / "lora_cpu.json", json.dumps(found, indent=1) + "\n")
+            write_atomic(options.results / "lora_cpu.md", page(found))
     print(page(found))
 
 

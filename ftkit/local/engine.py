@@ -20,7 +20,7 @@ from ftkit.events import Saved, Status, Step, Val
 from ftkit.files import replacing
 from ftkit.local import DPO, EMBEDDED, FullFineTune, LoRA, QLoRA, checkpoints
 from ftkit.local.chat import IGNORE, encode
-from ftkit.local.fast import quicken
+from ftkit.local.fast import cpu_has_bf16, quicken
 from ftkit.local.fused import fuse_lora
 from ftkit.local.loss import scored_logps
 from ftkit.local.model import LocalModel, Nf4, load_base
@@ -158,7 +158,9 @@ def train(recipe: LoRA | FullFineTune, train: Dataset, val: Dataset, run: Run) -
     for name in damaged:
         run.emit(Status("running", f"{name} is damaged; going on from {checkpoint.name if checkpoint else 'the start'}"))
     set_seed(recipe.seed)
-    model, tokenizer = load_base(recipe.base, Nf4(recipe.double_quant) if isinstance(recipe, QLoRA) else None)
+    nf4 = Nf4(recipe.double_quant) if isinstance(recipe, QLoRA) else None
+    bf16 = isinstance(recipe, LoRA) and not (nf4 or torch.cuda.is_available()) and cpu_has_bf16()
+    model, tokenizer = load_base(recipe.base, nf4, torch.bfloat16 if bf16 else None)
     model, collate = prepare(recipe, model, tokenizer.pad_token_id)
     if isinstance(recipe, DPO):
         rows, val_rows = (preferences(part, tokenizer, model.eval(), recipe, collate) for part in (train, val))
@@ -214,8 +216,10 @@ def arguments(recipe: LoRA | FullFineTune, rows: int, evaluate: bool, folder: Pa
         logging_steps=1,
         include_num_input_tokens_seen="non_padding",
         use_cpu=not on_gpu,
-        bf16=bf16,
+        # a base in bf16 needs no autocast under LoRA: its adapters, in fp32, are cast where they are used
+        bf16=bf16 and not isinstance(recipe, LoRA),
         fp16=on_gpu and not bf16,
+        optim="adamw_torch_fused",
         dataloader_pin_memory=on_gpu,
         disable_tqdm=True,
         report_to=[],

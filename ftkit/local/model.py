@@ -241,10 +241,10 @@ class LocalModel:
         return Completion(text, prompt_tokens, used, "stop" if cuts or end is not None else "length")
 
 
-def load_base(base: str | os.PathLike | None = None, nf4: Nf4 | None = None):
+def load_base(base: str | os.PathLike | None = None, nf4: Nf4 | None = None, cpu_dtype: torch.dtype | None = None):
     """(model, tokenizer) of a base: the embedded one, a local folder, or an id of the hub. Never runs remote code.
 
-    fp32 on a CPU; on a GPU bf16 where the hardware has it, else fp16. With ``nf4`` the linear layers but the head are
+    fp32, or ``cpu_dtype``, on a CPU; on a GPU bf16 where the hardware has it, else fp16. With ``nf4`` the linear layers but the head are
     stored in 4 bits and computed in that format.
 
     Raises:
@@ -259,7 +259,7 @@ def load_base(base: str | os.PathLike | None = None, nf4: Nf4 | None = None):
         dtype = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
         device = "cuda"
     else:
-        dtype, device = torch.float32, "cpu"
+        dtype, device = cpu_dtype or torch.float32, "cpu"
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **_quantized(nf4, dtype, device))

@@ -12,6 +12,7 @@ from ftkit import Chat, DataError, ModelError, RecipeError, Run, Split, Step
 from ftkit.data import Dataset
 from ftkit.local import FullFineTune, LoRA
 from ftkit.local.chat import IGNORE, encode, prompt_text, use_template
+from ftkit.local.fast import quicken
 from ftkit.local.model import LocalModel, load_base
 
 QUICK = dict(r=4, alpha=8, batch_size=8, learning_rate=1e-2)
@@ -83,6 +84,45 @@ def test_a_template_that_merges_tokens_at_the_border_is_refused(tokenizer):
 
 def test_pad_is_not_the_end_of_text(tokenizer):
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
+
+
+def test_where_pad_was_the_end_of_text_the_end_of_an_answer_still_carries_loss(tiny_phi, small_split, tmp_path):
+    """The trap: whoever hides every pad token from the loss hides the end of the answer too, and it is never learnt."""
+    import shutil
+
+    from transformers import AutoTokenizer, DataCollatorForLanguageModeling
+
+    from ftkit.local.engine import pad
+    from ftkit.local.packing import pack
+
+    folder = str(shutil.copytree(tiny_phi, tmp_path / "base"))
+    usual = AutoTokenizer.from_pretrained(folder)
+    usual.pad_token = usual.eos_token
+    usual.save_pretrained(folder)
+    end = usual.eos_token_id
+    trap = DataCollatorForLanguageModeling(usual, mlm=False)([{"input_ids": [5, 6, end]}])
+    assert trap["labels"].tolist() == [[5, 6, IGNORE]]
+
+    model, tokenizer = load_base(folder)
+    assert tokenizer.eos_token_id == end != tokenizer.pad_token_id == model.config.pad_token_id
+    rows = [encode(tokenizer, row, 512) for row in small_split.train[:5]]
+    for batch in (pad(rows, tokenizer.pad_token_id), pack(rows)):
+        assert int((batch["labels"] == end).sum()) == 5
+    recipe, steps = LoRA(base=folder, **QUICK), []
+    recipe.train(small_split, watch=lambda event: steps.append(event) if isinstance(event, Step) else None)
+    assert steps[-1].tokens == sum(len(encode(tokenizer, row, 512)["input_ids"]) for row in small_split.train)
+
+
+def test_on_a_cpu_with_bf16_the_base_is_trained_in_it_and_the_adapter_in_fp32(tiny_phi, small_split, tuned, monkeypatch):
+    from safetensors.torch import load_file
+
+    monkeypatch.setattr("ftkit.local.engine.cpu_has_bf16", lambda: True)
+    seen = []
+    monkeypatch.setattr("ftkit.local.engine.quicken", lambda model: seen.append(model.dtype) or quicken(model))
+    run = LoRA(base=tiny_phi, **QUICK).train(small_split)
+    assert seen == [torch.bfloat16] and run.model.model.dtype == torch.float32
+    assert {tensor.dtype for tensor in load_file(run.folder / "adapter" / "adapter_model.safetensors").values()} == {torch.float32}
+    assert run.losses == pytest.approx(tuned.losses, abs=0.05) and run.losses != tuned.losses
 
 
 def test_the_loss_is_the_mean_over_the_answers_tokens(tiny_phi, small_split):
