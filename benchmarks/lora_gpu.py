@@ -19,6 +19,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import arms
 
@@ -52,30 +53,22 @@ def config(name: str, tiny: bool):
 def base(name: str, tiny: bool):
     """The model with random weights where it will train; linear layers but the head in 4 bits for ``-nf4``."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
     torch.manual_seed(0)
     with torch.device(device):
-        model = AutoModelForCausalLM.from_config(config(name, tiny), dtype=torch.bfloat16 if device == "cuda" else torch.float32)
-    return in_4_bits(model, device) if name.endswith("nf4") else model
-
-
-def in_4_bits(model, device: str):
-    import bitsandbytes as bnb
-    import torch
-
-    for module in list(model.model.modules()):
-        for name, linear in module.named_children():
-            if type(linear) is torch.nn.Linear:
-                made = bnb.nn.Linear4bit(
-                    linear.in_features, linear.out_features, linear.bias is not None, linear.weight.dtype, quant_type="nf4"
-                )
-                made.weight = bnb.nn.Params4bit(linear.weight.data.cpu(), requires_grad=False, quant_type="nf4", module=made)
-                made.bias, made.support_avx512bf16_for_cpu = linear.bias, False
-                setattr(module, name, made.to(device))
-    model.is_loaded_in_4bit = model.is_quantized = True
-    return model
+        model = AutoModelForCausalLM.from_config(config(name, tiny), dtype=dtype)
+    if not name.endswith("nf4"):
+        return model
+    stored = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+    with TemporaryDirectory() as folder:  # transformers quantises only what it loads
+        model.save_pretrained(folder)
+        del model
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, quantization_config=stored, device_map={"": device})
 
 
 def data(vocabulary: int, tiny: bool, median: int) -> tuple[list[dict], int]:
@@ -207,6 +200,7 @@ def page(found: dict) -> str:
 
 
 def main() -> None:
+    """Runs what the command line asks for; an arm that is measured again takes the place of its older figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=MODELS)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)

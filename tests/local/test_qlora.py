@@ -73,6 +73,30 @@ def test_an_adapter_from_4_bits_does_not_fit_the_plain_base_as_well(run, tiny_ph
     assert (on_plain - run.model.logits("Where is my order?")).abs().max() > 1e-3
 
 
+def test_an_adapter_fused_with_4_bits_learns_what_pefts_does(tiny_phi):
+    from peft import LoraConfig, get_peft_model
+
+    from ftkit.local.fused import fuse_lora
+
+    found = []
+    ids = torch.arange(3, 20)[None]
+    for change in (lambda model: model, fuse_lora):
+        torch.manual_seed(1)
+        config = LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules="all-linear")
+        model = change(get_peft_model(load_base(tiny_phi, Nf4())[0], config).train())
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, std=0.1)
+        loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        layer = model.get_base_model().model.layers[0].mlp.fc1
+        found.append((loss.item(), layer.lora_A.default.weight.grad, layer.lora_B.default.weight.grad, "forward" in vars(layer)))
+    (loss, *grads, fused), (loss_2, *grads_2, fused_2) = found
+    assert (fused, fused_2) == (False, True)
+    assert loss == pytest.approx(loss_2, abs=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-5) and a.abs().max() > 1e-4 for a, b in zip(grads, grads_2, strict=True))
+
+
 def test_answering_first_does_not_spoil_training_afterwards(tiny_phi, small_split, run, monkeypatch):
     """On processors with AVX512-BF16, bitsandbytes repacks the weights in place at the first answer unless told not to."""
     import bitsandbytes as bnb
