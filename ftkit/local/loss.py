@@ -51,10 +51,9 @@ class LinearLogps(torch.autograd.Function):
         slopes = torch.empty_like(hidden) if hidden.requires_grad and not learns else None
         for part in _chunks(hidden, weight):
             logits, tanh = _logits(hidden[part], weight, bias, cap)
-            total = logits.logsumexp(-1, keepdim=True)
-            logps[part] = (logits.gather(1, targets[part, None]) - total)[:, 0]
+            logps[part], slope = _score(logits, tanh, targets[part])
             if slopes is not None:
-                slopes[part] = _slope(logits, total, targets[part], tanh).to(weight.dtype) @ weight
+                slopes[part] = slope.to(weight.dtype) @ weight
         ctx.cap = cap
         ctx.save_for_backward(*((slopes,) if not learns else (hidden, weight, bias, targets)))
         return logps
@@ -68,7 +67,7 @@ class LinearLogps(torch.autograd.Function):
         d_bias = None if bias is None else torch.zeros_like(bias)
         for part in _chunks(hidden, weight):
             logits, tanh = _logits(hidden[part], weight, bias, ctx.cap)
-            slope = _slope(logits, logits.logsumexp(-1, keepdim=True), targets[part], tanh).mul_(grad[part, None])
+            slope = _score(logits, tanh, targets[part])[1].mul_(grad[part, None])
             if bias is not None:
                 d_bias += slope.sum(0)
             slope = slope.to(weight.dtype)
@@ -91,8 +90,10 @@ def _logits(hidden, weight, bias, cap):
     return cap * tanh, tanh
 
 
-def _slope(logits, total, targets, tanh):
-    """onehot − p, through the cap if there is one; written over the logits."""
-    slope = logits.sub_(total).exp_().neg_()
+def _score(logits, tanh, targets):
+    """log p[target], (s,), and its slope onehot − p, (s, V), through the cap if there is one; written over the logits."""
+    picked, top = logits.gather(1, targets[:, None]), logits.amax(-1, keepdim=True)
+    total = logits.sub_(top).exp_().sum(-1, keepdim=True)
+    slope = logits.mul_(-1 / total)
     slope[torch.arange(len(targets), device=targets.device), targets] += 1
-    return slope if tanh is None else slope.mul_(1 - tanh * tanh)
+    return (picked - top - total.log())[:, 0], slope if tanh is None else slope.mul_(1 - tanh * tanh)
