@@ -132,7 +132,7 @@ def serving_cost(
     requests_per_second: float,
     training_tokens: float = 0,
     training_hours: Range = (4, 8),
-    gpu: str = "A100-80GB",
+    gpu: str = "A100-80",
     months: float = 12,
     usd_per_million: Range | None = None,
     usd_per_million_training: float | None = None,
@@ -143,9 +143,9 @@ def serving_cost(
     >>> cost = serving_cost(model="gpt-4o-mini-2024-07-18", input_tokens=500, output_tokens=100, requests_per_second=5,
     ...                     training_tokens=1_500_000)
     >>> print(cost.at(100_000))
-    100,000 requests a month for 12 months: hosted $328, self-hosted $17,528–26,304 on 1 × A100-80GB
+    100,000 requests a month for 12 months: hosted $328, self-hosted $17,528–26,304 on 1 × A100-80
     >>> print(cost.words)
-    serving on A100-80GB pays from about 5,400,000 to 8,100,000 requests a month
+    serving on A100-80 pays from about 5,400,000 to 8,100,000 requests a month
 
     Args:
         model: the hosted model that is fine-tuned.
@@ -197,7 +197,7 @@ def _token_price(model: str, tuned: bool) -> Range | None:
 
 def _hour_price(gpu: str) -> Range | None:
     found = prices()["gpus"].get(gpu, {})
-    return (found["usd_per_hour_low"], found["usd_per_hour_high"]) if "usd_per_hour_low" in found else None
+    return (found["usd_per_hour_low"], found["usd_per_hour_high"]) if found.get("usd_per_hour_low") is not None else None
 
 
 def _about(n: float) -> str:

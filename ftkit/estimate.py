@@ -41,6 +41,80 @@ class Estimate:
         return " · ".join(part for part in (f"{tokens} tokens", usd, self.price, self.note) if part)
 
 
+@dataclass(frozen=True)
+class Range:
+    """From low to high.
+
+    >>> print(Range(1.24, 1.26), Range(1, 2))
+    1.2–1.3 1.0–2.0
+    """
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return _range(self.low, self.high, "{:.1f}")
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class TrainingEstimate:
+    """What a training on a machine of one's own will take. Made by ``recipe.estimate(split)``."""
+
+    what: str
+    device: str
+    gib: Range
+    """Peak memory: low for rows of mean length, high for the longest rows together."""
+    room_gib: float
+    """What the device has."""
+    seconds: Range
+    usd: Range | None
+    """None: nothing to pay by the hour, or no price known."""
+    price: str = ""
+    """Which price, dated, in words."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether the high end of the memory fits the device."""
+        return self.gib.high <= self.room_gib
+
+    def __str__(self) -> str:
+        usd = "" if self.usd is None else f" · {_range(self.usd.low, self.usd.high, '${:,.2f}')}"
+        lines = [f"{self.what} on {self.device}: {self.gib} GiB of {self.room_gib:.1f} · {_minutes(self.seconds)}{usd}{self._dated}"]
+        if not self.fits:
+            lines.append("does not fit: take QLoRA, a smaller batch_size, shorter rows (max_length), or a larger device")
+        return "\n".join([*lines, *self.notes])
+
+    __repr__ = __str__
+
+    @property
+    def _dated(self) -> str:
+        return f" ({self.price})" if self.price else ""
+
+    def against(self, run) -> str:
+        """The estimate beside what ``run`` measured, in one line."""
+        if (took := run.usage) is None:
+            return f"estimated {self.gib} GiB; this run measured nothing"
+        seconds = _minutes(Range(took.seconds, took.seconds))
+        return (
+            f"memory: estimated {self.gib} GiB, measured {took.peak_gib:.1f} · "
+            f"time: estimated {_minutes(self.seconds)}, measured {seconds}"
+        )
+
+
+def _minutes(seconds: Range) -> str:
+    """
+    >>> _minutes(Range(30, 95)), _minutes(Range(130, 250)), _minutes(Range(9000, 20000))
+    ('30–95 s', '2–4 min', '2.5–5.6 h')
+    """
+    for unit, size, form in (("s", 1, "{:.0f}"), ("min", 60, "{:.0f}"), ("h", 3600, "{:.1f}")):
+        if seconds.high < 120 * size or unit == "h":
+            return f"{_range(seconds.low / size, seconds.high / size, form)} {unit}"
+
+
 def estimate(
     train: Dataset, epochs: int | str = "auto", model: str | None = None, usd_per_million: float | None = None
 ) -> Estimate:

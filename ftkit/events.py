@@ -42,11 +42,20 @@ class Saved:
     path: str
 
 
-Event = Status | Step | Val | Saved
+@dataclass(frozen=True)
+class Usage:
+    """What the training took up to ``step``: time, and the highest memory of the process (CPU) or of the GPU."""
+
+    step: int
+    seconds: float
+    peak_gib: float
+
+
+Event = Status | Step | Val | Saved | Usage
 Watcher = Callable[[Event], bool | None]
 """Called with every event. A watcher that returns True asks the run to stop and keep what it has."""
 
-_KINDS = {kind.__name__.lower(): kind for kind in (Status, Step, Val, Saved)}
+_KINDS = {kind.__name__.lower(): kind for kind in (Status, Step, Val, Saved, Usage)}
 
 
 def to_dict(event: Event) -> dict:

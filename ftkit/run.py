@@ -22,7 +22,7 @@ from typing import ClassVar
 from ftkit import events
 from ftkit.data import Split
 from ftkit.errors import FtkitError, RecipeError, RunError
-from ftkit.events import Event, Status, Step, Val, Watcher
+from ftkit.events import Event, Status, Step, Usage, Val, Watcher
 from ftkit.files import write_atomic
 
 
@@ -108,6 +108,14 @@ class Run:
     def val_losses(self) -> list[float]:
         """Every validation loss measured, oldest first."""
         return [event.loss for event in self.history if isinstance(event, Val)]
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the training took, its goes together; None where the engine measures nothing."""
+        goes = [event for event in self.history if isinstance(event, Usage)]
+        if not goes:
+            return None
+        return Usage(goes[-1].step, sum(go.seconds for go in goes), max(go.peak_gib for go in goes))
 
     @property
     def model(self):

@@ -53,6 +53,20 @@ class _Local(Recipe):
 
         return LocalModel.load(self.base)
 
+    def estimate(self, split: Split, gpu: str | None = None):
+        """A `TrainingEstimate`: memory, time and dollars of ``train(split)``, before it is begun.
+
+        Args:
+            gpu: a device of prices.json, such as "T4" or "A100-80"; None: this machine, timed with a few real steps.
+
+        Raises:
+            ModelError: an unknown device, or a base whose shape is out of reach.
+        """
+        from ftkit.local import memory  # torch, transformers, peft
+
+        self._check(split)
+        return memory.estimate(self, split, gpu)
+
     def _check(self, split: Split) -> None:
         super()._check(split)
         for row in (*split.train, *split.val):

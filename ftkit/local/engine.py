@@ -5,6 +5,7 @@ B is the batch, T the longest row in it, N its tokens.
 
 import math
 import shutil
+import time
 from pathlib import Path
 
 import torch
@@ -15,8 +16,8 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from safetensors import SafetensorError
 
 from ftkit.data import Dataset
-from ftkit.errors import RecipeError, RunError
-from ftkit.events import Saved, Status, Step, Val
+from ftkit.errors import ModelError, RecipeError, RunError
+from ftkit.events import Saved, Status, Step, Usage, Val
 from ftkit.files import replacing
 from ftkit.local import DPO, EMBEDDED, FullFineTune, LoRA, QLoRA, checkpoints
 from ftkit.local.chat import IGNORE, encode
@@ -24,6 +25,7 @@ from ftkit.local.fast import cpu_has_bf16, quicken
 from ftkit.local.fused import fuse_lora
 from ftkit.local.loss import scored_logps
 from ftkit.local.model import LocalModel, Nf4, load_base
+from ftkit.local.peak import peak_memory
 from ftkit.local.packing import pack, packs
 from ftkit.run import Run
 
@@ -153,6 +155,7 @@ def train(recipe: LoRA | FullFineTune, train: Dataset, val: Dataset, run: Run) -
 
     Goes on from the run's last whole checkpoint if there is one, to the same result bit for bit on a CPU.
     """
+    started = time.perf_counter()
     checkpoint, damaged = checkpoints.newest(run.folder / "checkpoints")
     run.rewind(checkpoints.step_of(checkpoint) if checkpoint else 0)
     for name in damaged:
@@ -160,14 +163,22 @@ def train(recipe: LoRA | FullFineTune, train: Dataset, val: Dataset, run: Run) -
     set_seed(recipe.seed)
     nf4 = Nf4(recipe.double_quant) if isinstance(recipe, QLoRA) else None
     bf16 = isinstance(recipe, LoRA) and not (nf4 or torch.cuda.is_available()) and cpu_has_bf16()
-    model, tokenizer = load_base(recipe.base, nf4, torch.bfloat16 if bf16 else None)
-    model, collate = prepare(recipe, model, tokenizer.pad_token_id)
-    if isinstance(recipe, DPO):
-        rows, val_rows = (preferences(part, tokenizer, model.eval(), recipe, collate) for part in (train, val))
-    else:
-        rows, val_rows = ([encode(tokenizer, chat, recipe.max_length) for chat in part] for part in (train, val))
-    trainer = trainer_for(recipe, model, tokenizer, collate, rows, val_rows, run)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with peak_memory() as peak:
+        model, tokenizer = load_base(recipe.base, nf4, torch.bfloat16 if bf16 else None)
+        model, collate = prepare(recipe, model, tokenizer.pad_token_id)
+        if isinstance(recipe, DPO):
+            rows, val_rows = (preferences(part, tokenizer, model.eval(), recipe, collate) for part in (train, val))
+        else:
+            rows, val_rows = ([encode(tokenizer, chat, recipe.max_length) for chat in part] for part in (train, val))
+        trainer = trainer_for(recipe, model, tokenizer, collate, rows, val_rows, run)
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except torch.OutOfMemoryError:
+            raise ModelError(
+                f"{recipe.base or EMBEDDED}: {recipe.kind} does not fit the memory of this GPU; take QLoRA, a smaller batch_size "
+                f"(now {recipe.batch_size}) or a shorter max_length (now {recipe.max_length}). recipe.estimate(split) says what fits"
+            ) from None
+    run.emit(Usage(trainer.state.global_step, round(time.perf_counter() - started, 2), round(peak.gib, 3)))
     path = "adapter" if isinstance(recipe, LoRA) else "model"
     if path == "adapter":
         save_adapter(recipe, trainer.model, run.folder / path)

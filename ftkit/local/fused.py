@@ -54,7 +54,7 @@ class LoraLinear(torch.autograd.Function):
         ctx.base, ctx.scale, ctx.dtype = base, scale, x.dtype
         ctx.save_for_backward(flat, a, b)
         y = y.view(*x.shape[:-1], -1)
-        return y if torch.is_autocast_enabled(x.device.type) else y.to(x.dtype)
+        return y if not x.is_meta and torch.is_autocast_enabled(x.device.type) else y.to(x.dtype)
 
     @staticmethod
     def backward(ctx, grad):
