@@ -89,6 +89,89 @@ RULES: dict[str, tuple[str, str, str, str]] = {
     "same-outputs": (
         "error", "both outputs are the same text", "a preference needs a better and a worse one", "equal answers have no gradient",
     ),
+    # ── a text
+    "mojibake": (
+        "warning", "letters are garbled: {got} should read {want}", "decode the source as UTF-8, not as Windows-1252",
+        "the model would learn to write this",
+    ),
+    "replacement": (
+        "warning", "holds the replacement character �, where a letter was lost", "go back to the source of the text",
+        "the model would learn to write this",
+    ),
+    "decomposed": (
+        "warning", "letters and their marks are stored apart (Unicode NFD)",
+        'write unicodedata.normalize("NFC", text) when making the file', "other tokens than those that users type",
+    ),
+    "invisible": ("warning", "holds an invisible character ({got})", "take it out", "it costs tokens, and splits words for the model"),
+    "whitespace": ("warning", "the answer begins or ends with white space", "strip it", "the model would learn to write it"),
+    "missing-marks": (
+        "advice", "Vietnamese without tone marks, as are {count} rows here: {got}",
+        "write the marks, unless your users leave them out too", "to the model these are other words",
+    ),
+    "key": ("error", "holds what looks like {kind} ({got})", "take it out, and revoke it", "a model can be made to say what it learnt"),
+    "personal": (
+        "warning", "holds what looks like {kind} ({got})", "replace it by an invented one", "a model can be made to say what it learnt",
+    ),
+    "too-long": (
+        "warning", "{tokens} tokens, more than {limit}", "shorten it, or split it into several rows", "what is beyond is cut off or refused",
+    ),
+    # ── a set
+    "too-few": (
+        "error", "{count} rows to train on; a job wants {least} or more", "write more rows", "the API fails such a job (invalid_n_examples)",
+    ),
+    "few": ("advice", "{count} rows to train on", "aim for 50 to 100 good ones first", "there is where gains usually begin to show"),
+    "duplicate": ("warning", "the same row as {other}", "drop one", "a row seen twice weighs twice"),
+    "contradiction": (
+        "warning", "the same prompt as {other}, with another answer", "keep the right one",
+        "the model learns to guess between them",
+    ),
+    "several-answers": (
+        "advice", "the same prompt as {other}, with another answer", "fine if both are good; else keep the better one",
+        "the model learns each of them half",
+    ),
+    "preference-reversed": (
+        "error", "prefers what {other} rejects", "keep the right one", "the two rows pull against each other",
+    ),
+    "near-duplicate": (
+        "advice", "asks nearly the same as {other}{more}", "keep those that add something; split() keeps them in one part",
+        "rows that differ add more than rows that repeat",
+    ),
+    "leak": (
+        "error", "the same prompt stands in {part}: {other}", "take it out of one of them", "a test on rows seen in training proves nothing",
+    ),
+    "near-leak": (
+        "warning", "nearly the same prompt stands in {part}: {other}", "split with Dataset.split, which keeps such rows together",
+        "the test would be easier than the world",
+    ),
+    "group-leak": (
+        "warning", "rows of its group {group!r} stand in {part}: {other}", "keep a group in one part", "the test would be easier than the world",
+    ),
+    "system-prompt": (
+        "warning", "{got}; {share} of the rows have {usual}, such as {other}", "use one system prompt, in training and in use",
+        "a tuned model listens to the system prompt it was tuned with",
+    ),
+    "class-balance": (
+        "advice", "{label} is the answer{field} of {count} of {total} rows; {most} is that of {most_count}",
+        "add rows of the rare one, or judge with macro F1", "a rare class is learnt badly, and accuracy hides it",
+    ),
+    "one-answer": (
+        "warning", "every answer is the same: {got}", "add rows that want another answer", "there is nothing to tell apart",
+    ),
+    "format": (
+        "warning", "{got}, unlike {share} of the answers", "write every answer in one form", "the model learns the form first",
+    ),
+    "variety": (
+        "advice", "{share} of the rows begin with {got}", "vary the wording as your users would",
+        "a model tuned on one phrasing knows one phrasing",
+    ),
+    "repeats": (
+        "advice", "{share} of the rows repeat others, wholly or nearly", "prefer fewer rows that differ",
+        "quality comes before quantity",
+    ),
+    "try-prompting": (
+        "advice", "fine-tuning is the last step of the ladder", "measure a prompt, then a prompt with examples, on the same test set first",
+        "they cost minutes, and may be enough",
+    ),
 }  # fmt: skip
 
 
