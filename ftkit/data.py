@@ -342,13 +342,14 @@ def _lines(path: Path) -> Iterator[tuple[str, "str | Finding"]]:
         while line := file.readline(LONGEST_LINE + 1):
             number += 1
             where = f"{path.name}:{number}"
+            too_long = len(line) > LONGEST_LINE
             if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
                 yield where, finding("utf-16", where, fix=fix.format("utf-16"))
                 return
             if number == 1 and line.startswith(b"\xef\xbb\xbf"):
                 yield where, finding("byte-order-mark", where, fix=fix.format("utf-8-sig"))
                 line = line[3:]
-            if len(line) > LONGEST_LINE:
+            if too_long:
                 while line and not line.endswith(b"\n"):
                     line = file.readline(LONGEST_LINE)
                 text = finding("long-line", where, mib=LONGEST_LINE >> 20)

@@ -38,7 +38,8 @@ def about_sets(parts: Parts) -> Iterator[Finding]:
             yield from rule(rows)
     yield from classes(train)
     yield from variety(train)
-    yield finding("try-prompting", train[0].where if train else "")
+    if train:
+        yield finding("try-prompting", train[0].where)
 
 
 def size(train: Sequence[Row]) -> Iterator[Finding]:
@@ -147,7 +148,7 @@ def classes(rows: Sequence[Row]) -> Iterator[Finding]:
         columns = {name: [short(fields.get(name)) for fields in objects] for name in objects[0]}
     for name, labels in columns.items():
         count = Counter(labels)
-        if not 1 < len(count) <= max(2, min(50, len(labels) // 20)):
+        if not 1 < len(count) <= len(labels) ** 0.5:
             continue  # free text, not a class
         most, most_count = count.most_common(1)[0]
         for label, times in count.items():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 _TYPOGRAPHIC = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"  # what Windows-1252 makes of the bytes 0x80 to 0x9f
 _TAIL = f"[\u0080-\u00bf{_TYPOGRAPHIC}]"
 _GARBLED = re.compile(f"[\u00c3-\u00c6\u00c2]{_TAIL}|[\u00e0-\u00ef]{_TAIL}{{2}}|[\u00f0-\u00f4]{_TAIL}{{3}}")
-_CLOSING = frozenset("”’»›…–—\u00a0")  # may follow a capital Ã or Â in sound text
+_CLOSING = frozenset("”’»›…–—\u00a0")  # may follow a letter such as Ã or é in sound text
 _INVISIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u00ad\u200b\u2060\u202a-\u202e\ufeff]")
 _MARKS = re.compile("[\u0300-\u036f]")
 
@@ -24,7 +24,7 @@ def garbled(text: str) -> tuple[str, str] | None:
             want = b"".join(_byte(c) for c in match[0]).decode("utf-8")
         except UnicodeError:
             continue
-        if len(match[0]) > 2 or match[0][1] not in _CLOSING:
+        if not _CLOSING.issuperset(match[0][1:]):
             return match[0], want
         weak.append((match[0], want))
     return weak[0] if len(weak) >= 3 else None
