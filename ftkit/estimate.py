@@ -44,7 +44,7 @@ def estimate(
     seen_once = count_tokens(train, model)
     error = FRAME_ERROR if seen_once.exact else 0.0
     low, high = math.floor(seen_once.low * epochs * (1 - error)), math.ceil(seen_once.high * epochs * (1 + error))
-    how = f"tokens counted with {seen_once.vocabulary}, ± {error:.0%}" if seen_once.exact else "tokens are a range from the text"
+    how = f"tokens counted with {seen_once.vocabulary}, ± {100 * error:.0f} %" if seen_once.exact else "tokens are a range from the text"
     cost = priced(low, high, model, usd_per_million)
     return replace(cost, note="; ".join(part for part in (how, cost.note) if part))
 

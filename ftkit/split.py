@@ -25,7 +25,7 @@ def words(text: str) -> frozenset[str]:
     ['00000', 'order', 'please']
     """
     text = unicodedata.normalize("NFC", text).casefold()
-    return frozenset(re.sub(r"\d", "0", word) for word in re.findall(r"\w+", text))
+    return frozenset(re.findall(r"\w+", re.sub(r"\d", "0", text)))
 
 
 class Links:
@@ -77,11 +77,11 @@ def near_duplicates(texts: Sequence[str], threshold: float = NEAR) -> Links:
             if key in index:
                 found.update(index[key])
         for j in found:
-            if len(sets[j]) < least or clusters[j] == clusters[i]:
-                continue
-            shared = len(mine & sets[j])
-            if shared >= threshold * (size + len(sets[j]) - shared) - 1e-9:
-                clusters.join(i, j)
+            other = sets[j]
+            if len(other) >= least:
+                shared = len(mine & other)
+                if shared >= threshold * (size + len(other) - shared) - 1e-9:
+                    clusters.join(i, j)
 
         least_kept = math.ceil(2 * threshold / (1 + threshold) * size - 1e-9)
         if 2 <= size <= PAIRS_UP_TO:

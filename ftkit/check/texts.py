@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 _TYPOGRAPHIC = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"  # what Windows-1252 makes of the bytes 0x80 to 0x9f
 _TAIL = f"[\u0080-\u00bf{_TYPOGRAPHIC}]"
@@ -59,7 +60,7 @@ def without_marks(texts: Sequence[str]) -> list[int]:
     for i, text in enumerate(texts):
         words = re.findall(r"[^\W\d_]+", text.casefold())
         if not text.isascii():
-            bare = [_bare(word) for word in words]
+            bare = list(map(_bare, words))
             needy = [b for word, b in zip(words, bare) if b != word]
             if needy:
                 rich += len(needy) >= len(words) / 3
@@ -74,6 +75,7 @@ def without_marks(texts: Sequence[str]) -> list[int]:
     return [i for i, words in candidates if marked.union(plain).issuperset(words) and sum(w in need for w in words) * 2 >= len(words)]
 
 
+@lru_cache(maxsize=100_000)
 def _bare(word: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFD", word.replace("đ", "d")) if not unicodedata.combining(c))
 
