@@ -257,6 +257,13 @@ def test_secrets_and_personal_data_are_found_and_never_shown(tmp_path, text):
     assert secret not in str(report) + repr(report) + report._repr_html_()
 
 
+def test_a_finding_that_quotes_a_row_quotes_no_secret(tmp_path):
+    token, mail = "hf_" + "aB3" * 12, "lan.tran@gmail.com"
+    report = ft.check(write(tmp_path / "rows.jsonl", [f"{token} oops", {"anchor": 7, "positive": mail}, {"anchor": [mail]}]))
+    assert {"not-json", "pair-text"} <= set(report.by_rule())
+    assert token not in str(report) and mail not in str(report)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -122,6 +122,17 @@ def test_a_models_own_tokenizer_is_used(by):
     assert vocabulary == "the tokenizer of phi-9m"
 
 
+def test_tokens_that_a_tokenizer_puts_around_a_text_are_not_counted(tmp_path):
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    own = Tokenizer(models.WordLevel({"[CLS]": 0, "[UNK]": 1, "hello": 2}, unk_token="[UNK]"))
+    own.pre_tokenizer = pre_tokenizers.Whitespace()
+    own.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 0)])
+    PreTrainedTokenizerFast(tokenizer_object=own, unk_token="[UNK]").save_pretrained(tmp_path)
+    assert tokens.tokenizer(str(tmp_path))[0]("hello hello") == 2
+
+
 @pytest.mark.parametrize("model", ["no-such-model", "nobody/nothing-like-this", "a/b/c", "../..", "."])
 def test_a_model_without_a_tokenizer_at_hand_gives_a_range(model):
     assert not ft.count_tokens([chat("x")], model).exact
