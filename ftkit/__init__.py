@@ -20,6 +20,7 @@ _os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 from ftkit.abtest import ABTest
 from ftkit.advice import Advice, advise
+from ftkit.check import CheckReport, check
 from ftkit.comparison import Comparison, compare
 from ftkit.cost import ServingCost, serving_cost
 from ftkit.data import Chat, Dataset, Pair, Preference, SearchSet, Split
@@ -38,17 +39,19 @@ from ftkit.metrics.classify import Confusion, confusion, exact_match, f1, precis
 from ftkit.metrics.text import bleu, chrf, json_field, json_fields, json_valid, rouge
 from ftkit.prompting import RAG, FewShot
 from ftkit.report import Report, evaluate
+from ftkit.rules import Finding
 from ftkit.run import Run
+from ftkit.tokens import TokenCount, count_tokens
 from ftkit.vote import ballot
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "ABTest", "Advice", "BudgetError", "Chat", "Comparison", "Confusion", "DPO", "DataError", "Dataset", "Embed",
-    "EndpointError", "Estimate", "FewShot", "FtkitError", "FullFineTune", "Hosted", "LoRA", "ModelError", "Pair",
-    "Preference", "QLoRA", "RAG", "RecipeError", "Report", "Run", "RunError", "Saved", "SearchSet", "ServingCost",
-    "Split", "Status", "Step", "Val", "advise", "ballot", "bleu", "chrf", "compare", "confusion", "dataset", "endpoint",
-    "evaluate", "exact_match", "f1", "json_field", "json_fields", "json_valid", "judge", "library_docs", "live",
-    "local_service", "openai", "precision", "read_chats", "read_pairs", "read_preferences", "read_search", "recall",
-    "rouge", "serving_cost", "write_jsonl",
+    "ABTest", "Advice", "BudgetError", "Chat", "CheckReport", "Comparison", "Confusion", "DPO", "DataError", "Dataset",
+    "Embed", "EndpointError", "Estimate", "FewShot", "Finding", "FtkitError", "FullFineTune", "Hosted", "LoRA",
+    "ModelError", "Pair", "Preference", "QLoRA", "RAG", "RecipeError", "Report", "Run", "RunError", "Saved", "SearchSet",
+    "ServingCost", "Split", "Status", "Step", "TokenCount", "Val", "advise", "ballot", "bleu", "check", "chrf", "compare",
+    "confusion", "count_tokens", "dataset", "endpoint", "evaluate", "exact_match", "f1", "json_field", "json_fields",
+    "json_valid", "judge", "library_docs", "live", "local_service", "openai", "precision", "read_chats", "read_pairs",
+    "read_preferences", "read_search", "recall", "rouge", "serving_cost", "write_jsonl",
 ]  # fmt: skip

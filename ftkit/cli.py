@@ -37,6 +37,13 @@ def main(arguments: list[str] | None = None) -> int:
     compare.add_argument("--metric", action="append", choices=METRICS, help="with --data, of chats; may repeat")
     compare.add_argument("--html", metavar="FILE", help="also write the comparison as a page")
 
+    data = commands.add_parser("check", help="what is wrong with training data, line by line; exit code 1 if there are errors")
+    data.add_argument("train", metavar="FILE", help="JSON Lines: chats, pairs or preferences")
+    data.add_argument("--val", help="validation file, also compared with the others")
+    data.add_argument("--test", help="test file, also compared with the others")
+    data.add_argument("--max-tokens", type=int, help="where a row is cut off (default: 65,536)")
+    data.add_argument("--model", help="whose tokens: a folder, a hub id or an OpenAI model")
+
     given = parser.parse_args(arguments)
     try:
         if given.command == "compare":
@@ -47,6 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
             return run_tour(tuple(given.track or TRACKS), given.out)
         if given.command == "doctor":
             return _doctor(given.notebook)
+        if given.command == "check":
+            return _check(given)
         from ftkit.service import serve as run_service
 
         return run_service(given.host, given.port, given.data_dir, given.key) or 0
@@ -93,3 +102,13 @@ def _measured(given):
     rows = (ft.read_pairs if searches else ft.read_chats)(given.data)
     metrics = None if searches else [known[name] for name in given.metric or ("exact_match",)]
     return ft.evaluate(before, rows, metrics), ft.evaluate(after, rows, metrics)
+
+
+def _check(given: argparse.Namespace) -> int:
+    from ftkit.check import check
+
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a console that lacks a letter must not stop the report
+    report = check(given.train, given.val, given.test, max_tokens=given.max_tokens, model=given.model)
+    print(report)
+    return 0 if report.ok else 1

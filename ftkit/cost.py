@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ftkit.errors import FtkitError
-from ftkit.estimate import CHARACTERS_PER_TOKEN, EXAMPLE_TOKENS, MESSAGE_TOKENS, Estimate, prices
+from ftkit.estimate import Estimate
+from ftkit.prices import prices
+from ftkit.tokens import CHARACTERS_PER_TOKEN, EXAMPLE_TOKENS, MESSAGE_TOKENS
 from ftkit.tables import html_table, text_table
 
 HOURS_PER_MONTH = 730

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ftkit.errors import DataError
 from ftkit.files import write_atomic
+from ftkit.rules import Finding, finding, short
 from ftkit.split import assign
 
 LONGEST_LINE = 4 * 1024 * 1024
@@ -294,17 +295,20 @@ def read_search(folder: str | os.PathLike) -> SearchSet:
     qrels: dict[str, dict[str, int]] = {}
     problems = []
     path = folder / "qrels.tsv"
-    for number, line in _lines(path):
+    for where, line in _lines(path):
+        if isinstance(line, Finding):
+            problems.append(str(line))
+            continue
         cells = line.split("\t")
-        if number == 1 and not cells[-1].strip().isdigit():
+        if where.endswith(":1") and not cells[-1].strip().isdigit():
             continue  # the header
         if len(cells) != 3 or not cells[2].strip().isdigit():
-            problems.append(f"{path.name}:{number}: want query-id, corpus-id and a whole score, tab between; got {line!r}")
+            problems.append(f"{where}: want query-id, corpus-id and a whole score, tab between; got {line!r}")
             continue
         query, document, score = (cell.strip() for cell in cells)
         for kind, known, one in (("query", queries, query), ("document", corpus, document)):
             if one not in known:
-                problems.append(f"{path.name}:{number}: judges {kind} {one!r}, which does not exist")
+                problems.append(f"{where}: judges {kind} {one!r}, which does not exist")
         if int(score) > 0:
             qrels.setdefault(query, {})[document] = int(score)
     _raise_if(problems, path)
@@ -325,68 +329,77 @@ def _sha256(rows: Iterable[dict]) -> str:
     return digest.hexdigest()
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number, text) of each line that is not blank; refuses encodings and lines that cannot be right."""
+def _lines(path: Path) -> Iterator[tuple[str, "str | Finding"]]:
+    """(``file:line``, text) of each line that is not blank, or what stops it from being read."""
     try:
         file = open(path, "rb")
-    except OSError as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error))
+    except (OSError, ValueError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else (getattr(error, "strerror", None) or str(error))
         raise DataError(f"{path}: {reason}; working in {Path.cwd()}") from None
     fix = f"Path({path.name!r}).write_text(Path({path.name!r}).read_text(encoding={{!r}}), encoding='utf-8')"
     with file:
-        number, any_text = 0, False
+        number, blank = 0, True
         while line := file.readline(LONGEST_LINE + 1):
             number += 1
+            where = f"{path.name}:{number}"
+            too_long = len(line) > LONGEST_LINE
             if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                raise DataError(f"{path.name}:1: this is UTF-16, not UTF-8; convert it: {fix.format('utf-16')}")
+                yield where, finding("utf-16", where, fix=fix.format("utf-16"))
+                return
             if number == 1 and line.startswith(b"\xef\xbb\xbf"):
-                raise DataError(
-                    f"{path.name}:1: starts with a byte order mark, which the API refuses; save as plain UTF-8: "
-                    f"{fix.format('utf-8-sig')}"
-                )
-            if len(line) > LONGEST_LINE:
-                raise DataError(
-                    f"{path.name}:{number}: the line is longer than {LONGEST_LINE >> 20} MiB; JSON Lines wants one "
-                    "example a line: is this a JSON array, or a file without line breaks?"
-                )
-            if b"\x00" in line:
-                raise DataError(f"{path.name}:{number}: holds zero bytes; is this UTF-16, or not text at all? Want UTF-8")
-            try:
-                text = line.decode("utf-8").strip()
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{path.name}:{number}: byte {error.start + 1} of the line is not UTF-8 "
-                    f"(0x{line[error.start]:02x}); save the file as UTF-8"
-                ) from None
+                yield where, finding("byte-order-mark", where, fix=fix.format("utf-8-sig"))
+                line = line[3:]
+            if too_long:
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(LONGEST_LINE)
+                text = finding("long-line", where, mib=LONGEST_LINE >> 20)
+            elif b"\x00" in line:
+                text = finding("zero-bytes", where)
+            else:
+                try:
+                    text = line.decode("utf-8").strip()
+                except UnicodeDecodeError as error:
+                    text = finding("not-utf-8", where, number=error.start + 1, byte=line[error.start])
             if text:
-                any_text = True
-                yield number, text
-        if not any_text:
-            raise DataError(f"{path.name}:1: the file is empty; want one JSON object a line")
+                blank = False
+                yield where, text
+        if blank:
+            yield f"{path.name}:1", finding("empty-file", f"{path.name}:1")
 
 
-def _objects(path: Path, problems: list[str]) -> Iterator[tuple[str, dict]]:
-    """(``file:line``, object) of each good line; a sentence into ``problems`` for each bad one."""
-    for number, line in _lines(path):
-        where = f"{path.name}:{number}"
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-            problems.append(f"{where}: not JSON{column}: {getattr(error, 'msg', error)}; got {line[:60]!r}")
-            continue
-        if isinstance(value, dict):
-            yield where, value
-        else:
-            problems.append(f"{where}: want a JSON object {{…}}; got {type(value).__name__}")
+def objects(path: Path) -> Iterator[tuple[str, "dict | Finding"]]:
+    """(``file:line``, object) of each line, or what is wrong with it.
+
+    Raises:
+        DataError: the file cannot be opened; nothing else, whatever it holds.
+    """
+    for where, text in _lines(path):
+        yield where, text if isinstance(text, Finding) else _object(text, where)
 
 
-def _read(path: str | os.PathLike, parse: Callable[[dict, str], "Row | str"]) -> Dataset:
+def _object(text: str, where: str) -> "dict | Finding":
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        return finding("half-character", where, got=f"\\u{ord(error.object[error.start]):04x}")
+    except (ValueError, RecursionError) as error:
+        column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        return finding("not-json", where, column=column, reason=getattr(error, "msg", error), got=repr(text[:60]))
+    return value if isinstance(value, dict) else finding("not-object", where, got=type(value).__name__)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is Python's, not JSON's")
+
+
+def _read(path: str | os.PathLike, parse: Callable[[dict, str], "Row | Finding"]) -> Dataset:
     path = Path(path)
     rows, problems = [], []
-    for where, value in _objects(path, problems):
-        row = parse(value, where)
-        problems.append(f"{where}: {row}") if isinstance(row, str) else rows.append(row)
+    for where, value in objects(path):
+        row = value if isinstance(value, Finding) else parse(value, where)
+        problems.append(str(row)) if isinstance(row, Finding) else rows.append(row)
     _raise_if(problems, path)
     return Dataset(tuple(rows), path.stem)
 
@@ -399,83 +412,88 @@ def _raise_if(problems: list[str], path: Path) -> None:
         raise DataError(*problems)
 
 
-def _chat(value: dict, where: str) -> "Chat | str":
-    """The row, or a sentence that says what is wrong with it."""
+def _chat(value: dict, where: str) -> "Chat | Finding":
+    """The row, or what is wrong with it."""
     messages = value.get("messages")
     if not isinstance(messages, list) or not messages:
-        return f'want "messages": a list of {{"role", "content"}}; got {_short(messages)}'
+        return finding("messages", where, got=short(messages))
     before = None
     for i, message in enumerate(messages, start=1):
         if not isinstance(message, dict):
-            return f"message {i} must be an object; got {_short(message)}"
+            return finding("message", where, i=i, got=short(message))
         role, content = message.get("role"), message.get("content")
         if role not in ROLES:
-            return f"message {i} has role {role!r}; want one of {', '.join(ROLES)}"
+            got = repr(role[:60]) if isinstance(role, str) else short(role)
+            return finding("role", where, i=i, got=got, roles=", ".join(ROLES))
         calls = role == "assistant" and message.get("tool_calls")
         if not isinstance(content, str) and not (content is None and calls):
-            return f"message {i} ({role}) must have text as content; got {_short(content)}"
+            return finding("content", where, i=i, role=role, got=short(content))
         if not calls and not content.strip():
-            return f"message {i} ({role}) is empty; write it, or drop the row"
+            return finding("empty", where, i=i, role=role)
         if role in ("system", "developer") and i > 1:
-            return f"message {i} is from {role!r}; it may only come first"
+            return finding("system-first", where, i=i, role=role)
         if role == "assistant" and before in (None, "system", "developer"):
-            return f"message {i} is from 'assistant' before any 'user' has spoken"
+            return finding("assistant-first", where, i=i)
         if role in ("user", "assistant") and role == before:
-            return f"messages {i - 1} and {i} are both from {role!r}; join them, or add the turn between"
+            return finding("same-role", where, before=i - 1, i=i, role=role)
         if role == "tool" and before not in ("assistant", "tool"):
-            return f"message {i} is from 'tool'; it must follow the assistant's call"
+            return finding("tool-order", where, i=i)
         if message.get("weight", 1) not in (0, 1):
-            return f"message {i} has weight {message['weight']!r}; want 0 (do not learn) or 1"
+            return finding("weight", where, i=i, got=short(message["weight"]))
         before = role
     if before != "assistant":
-        return f"the last message is from {before!r}; end each example with 'assistant'"
+        return finding("last-role", where, role=before)
     if not messages[-1].get("content"):
-        return "the last message has no text to learn; end each example with an answer"
+        return finding("no-answer", where)
     return Chat(tuple(messages), where)
 
 
-def _pair(value: dict, where: str) -> "Pair | str":
+def _pair(value: dict, where: str) -> "Pair | Finding":
     for name in ("anchor", "positive"):
         if not isinstance(value.get(name), str) or not value[name].strip():
-            return f'want a text in "{name}"; got {_short(value.get(name))}'
+            return finding("pair-text", where, name=name, got=short(value.get(name)))
     group = value.get("group")
+    if not isinstance(group, (str, int, float, type(None))):
+        return finding("group", where, got=short(group))
     return Pair(value["anchor"], value["positive"], None if group is None else str(group), where)
 
 
-def _preference(value: dict, where: str) -> "Preference | str":
+def _preference(value: dict, where: str) -> "Preference | Finding":
     asked = value.get("input")
     messages = asked.get("messages") if isinstance(asked, dict) else None
     if not isinstance(messages, list) or not messages:
-        return f'want "input": {{"messages": […]}}; got {_short(asked)}'
+        return finding("preference-input", where, got=short(asked))
     answers = []
     for name in ("preferred_output", "non_preferred_output"):
         output = value.get(name)
         if not isinstance(output, list) or len(output) != 1:
-            return f'want "{name}": a list with one assistant message; got {_short(output)}'
+            return finding("preference-output", where, name=name, got=short(output))
         chat = _chat({"messages": [*messages, output[0]]}, where)
-        if isinstance(chat, str):
-            return f"{name}: {chat}"
+        if isinstance(chat, Finding):
+            return finding("preference-chat", where, name=name, said=chat.what, mend=chat.mend)
         answers.append(chat.answer)
     if answers[0] == answers[1]:
-        return "both outputs are the same text; a preference needs a better and a worse one"
+        return finding("same-outputs", where)
     return Preference(tuple(messages), *answers, where)
+
+
+PARSERS: dict[str, Callable[[dict, str], "Row | Finding"]] = {"chat": _chat, "pair": _pair, "preference": _preference}
+"""Kind of row → what makes one out of a JSON object, or says what is wrong with it."""
 
 
 def _texts_by_id(path: Path) -> dict[str, str]:
     texts: dict[str, str] = {}
     problems: list[str] = []
-    for where, value in _objects(path, problems):
+    for where, value in objects(path):
+        if isinstance(value, Finding):
+            problems.append(str(value))
+            continue
         key, text = value.get("_id"), value.get("text")
         if not isinstance(key, str) or not isinstance(text, str) or not text.strip():
-            problems.append(f'{where}: want texts in "_id" and "text"; got {_short(value)}')
+            problems.append(f'{where}: want texts in "_id" and "text"; got {short(value)}')
         elif key in texts:
             problems.append(f"{where}: the id {key!r} is used twice")
         else:
             texts[key] = f"{value['title']} {text}" if value.get("title") else text
     _raise_if(problems, path)
     return texts
-
-
-def _short(value: object) -> str:
-    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:57] + "…"

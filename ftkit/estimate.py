@@ -1,21 +1,11 @@
-"""What a hosted training will cost, before anything is sent: tokens as a range, dollars from a dated price list."""
+"""What a hosted training will cost, before anything is sent: tokens counted or as a range, dollars from a dated price list."""
 
-import json
 import math
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from ftkit.data import Dataset
-
-MESSAGE_TOKENS = 4
-"""Billed for each message besides its content; with `EXAMPLE_TOKENS` it fitted recorded bills exactly."""
-
-EXAMPLE_TOKENS = 1
-"""Billed for each example besides its messages."""
-
-CHARACTERS_PER_TOKEN = 6
-"""The low end: no tokenizer in use packs prose in any language tighter than this, on average."""
+from ftkit.prices import prices
+from ftkit.tokens import FRAME_ERROR, count_tokens
 
 
 @dataclass(frozen=True)
@@ -120,17 +110,17 @@ def estimate(
 ) -> Estimate:
     """The cost of training on ``train`` for ``epochs``, priced as ``model`` unless ``usd_per_million`` says otherwise.
 
-    The text alone gives the range: at least a token per six characters, at most one per UTF-8 byte. For prose the
-    truth lies near the low end, about four characters a token in English.
+    Counted exactly where the model's tokenizer is at hand (see `ftkit.tokens`), give or take the 4 % by which a bill may
+    differ; else a range from the text alone: at least a token per six characters, at most one per UTF-8 byte. For
+    English prose the truth then lies near the low end, about four characters a token.
     """
     epochs = auto_epochs(len(train)) if epochs == "auto" else epochs
-    low = high = 0
-    for chat in train:
-        texts = [message.get("content") or "" for message in chat.messages]
-        frame = MESSAGE_TOKENS * len(texts) + EXAMPLE_TOKENS
-        low += frame + sum(math.ceil(len(text) / CHARACTERS_PER_TOKEN) for text in texts)
-        high += frame + sum(len(text.encode()) for text in texts)
-    return priced(low * epochs, high * epochs, model, usd_per_million)
+    seen_once = count_tokens(train, model)
+    error = FRAME_ERROR if seen_once.exact else 0.0
+    low, high = math.floor(seen_once.low * epochs * (1 - error)), math.ceil(seen_once.high * epochs * (1 + error))
+    how = f"tokens counted with {seen_once.vocabulary}, ± {100 * error:.0f} %" if seen_once.exact else "tokens are a range from the text"
+    cost = priced(low, high, model, usd_per_million)
+    return replace(cost, note="; ".join(part for part in (how, cost.note) if part))
 
 
 def priced(tokens_low: int, tokens_high: int, model: str | None, usd_per_million: float | None = None) -> Estimate:
@@ -168,12 +158,6 @@ def auto_epochs(examples: int) -> int:
     if examples * 3 > 25_000:
         return max(1, 25_000 // examples)
     return 3
-
-
-@cache
-def prices() -> dict:
-    """prices.json, the dated price list."""
-    return json.loads(Path(__file__).with_name("prices.json").read_text(encoding="utf-8"))
 
 
 def _range(low: float, high: float, form: str) -> str:

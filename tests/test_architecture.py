@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ftkit"
 
 LAYERS = [
-    {"errors", "events", "files", "tables"},
-    {"split", "data", "stats", "metrics", "datasets", "advice"},
-    {"estimate", "run", "report", "prompting", "comparison", "vote", "abtest", "cost"},
+    {"errors", "events", "files", "prices", "rules", "tables"},
+    {"split", "data", "stats", "metrics", "datasets", "advice", "tokens"},
+    {"check", "estimate", "run", "report", "prompting", "comparison", "vote", "abtest", "cost"},
     {"hosted", "local", "embed", "judge"},  # their __init__ and recipe files: the light ones
     {"hosted/*", "local/*", "embed/*", "plots"},  # engines: heavy libraries at the top
     {"service", "live", "widgets", "tour", "doctor", "cli", "__main__", "__init__"},

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftkit import DataError, Pair
@@ -78,6 +78,25 @@ def test_too_few_rows_and_wrong_sizes_are_refused(tickets):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text("abcdefgh ", max_size=16), max_size=25), st.sampled_from([0.5, 0.6, 0.8, 1.0]))
 def test_near_duplicates_are_exactly_those_that_a_full_comparison_finds(texts, threshold):
+    check_near_duplicates(texts, threshold)
+
+
+@pytest.mark.parametrize("pairs_up_to", [4, 8, 64])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_near_duplicates_of_one_template_are_found_by_single_words_and_by_pairs(pairs_up_to, monkeypatch, data):
+    """Texts that differ in a few words, around the size where the way to look them up changes."""
+    monkeypatch.setattr("ftkit.split.PAIRS_UP_TO", pairs_up_to)
+    template = [f"{letter}{letter}" for letter in "abcdefghijklmnopqrst"][: data.draw(st.integers(2, 20))]
+    word = st.sampled_from([*template, *"vwxyz"])
+    change = st.dictionaries(st.integers(0, len(template) - 1), word, max_size=4)
+    texts = [
+        " ".join(changed.get(i, usual) for i, usual in enumerate(template)) for changed in data.draw(st.lists(change, max_size=25))
+    ]
+    check_near_duplicates(texts, data.draw(st.sampled_from([0.5, 0.7, 0.8, 0.9])))
+
+
+def check_near_duplicates(texts, threshold):
     found = near_duplicates(texts, threshold)
     sets = [words(text) for text in texts]
     naive = list(range(len(texts)))
