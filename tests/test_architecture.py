@@ -155,8 +155,7 @@ def test_the_public_names_are_these():
         *("dataset", "endpoint", "evaluate", "exact_match", "f1", "json_field", "json_fields", "json_valid", "library_docs"),
         *("live", "local_service", "openai", "read_chats", "read_pairs", "read_preferences", "read_search", "rouge"),
         *("ABTest", "Advice", "Confusion", "ServingCost", "advise", "ballot", "confusion", "judge", "precision", "recall"),
-        "serving_cost",
-        "write_jsonl",
+        *("CheckReport", "Finding", "TokenCount", "check", "count_tokens", "serving_cost", "write_jsonl"),
     }
 
 
