@@ -1,9 +1,30 @@
 """``ftkit …``: a thin face on the same functions that notebooks call."""
 
 import argparse
+import json
+import signal
 import sys
+import threading
+import tomllib
+from pathlib import Path
 
-from ftkit.errors import FtkitError
+from ftkit.errors import FtkitError, RecipeError, RunError
+from ftkit.ranks import leads
+
+TRAIN = """Train a recipe on a data file and leave a run folder, as recipe.train(split, folder=...) does in a notebook.
+
+recipe.toml holds the recipe's fields, or recipe.json the same as JSON:
+
+    kind = "LoRA"          # or QLoRA, FullFineTune, DPO, Embed
+    epochs = 2
+    learning_rate = 2e-3
+
+The rows are split 80/10/10 as .split(seed=0) splits them. Ctrl-C ends the run after its step and keeps the model.
+On several GPUs or machines the same command is launched once per process; batch_size stays that of all together:
+
+    accelerate launch --num_processes 2 -m ftkit train recipe.toml chats.jsonl --folder runs/lora-two
+    torchrun --nproc-per-node 2 -m ftkit train recipe.toml chats.jsonl --folder runs/lora-two
+"""
 
 
 METRICS = ("exact_match", "json_valid", "json_fields", "chrf", "rougeL", "bleu", "f1_macro")
@@ -44,6 +65,16 @@ def main(arguments: list[str] | None = None) -> int:
     data.add_argument("--max-tokens", type=int, help="where a row is cut off (default: 65,536)")
     data.add_argument("--model", help="whose tokens: a folder, a hub id or an OpenAI model")
 
+    train = commands.add_parser(
+        "train", help="train a recipe on a data file, in one process or several",
+        description=TRAIN, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    train.add_argument("recipe", help="recipe.toml or recipe.json")
+    train.add_argument("data", help="JSON Lines: chats; pairs for Embed, preferences for DPO")
+    train.add_argument("--folder", help="where the run lives; must not exist (default: runs/<kind>-NNN)")
+    train.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
+    train.add_argument("--resume", action="store_true", help="go on with the run in --folder, which was stopped or killed")
+
     given = parser.parse_args(arguments)
     try:
         if given.command == "compare":
@@ -56,6 +87,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _doctor(given.notebook)
         if given.command == "check":
             return _check(given)
+        if given.command == "train":
+            return _train(given)
         from ftkit.service import serve as run_service
 
         return run_service(given.host, given.port, given.data_dir, given.key) or 0
@@ -112,3 +145,48 @@ def _check(given: argparse.Namespace) -> int:
     report = check(given.train, given.val, given.test, max_tokens=given.max_tokens, model=given.model)
     print(report)
     return 0 if report.ok else 1
+
+
+def _train(given) -> int:
+    from ftkit.data import read_chats, read_pairs, read_preferences
+    from ftkit.live import live
+    from ftkit.run import Run
+
+    if given.resume and not given.folder:
+        raise RunError("--resume: which run? Name it with --folder")
+    recipe = _recipe(Path(given.recipe))
+    read = {"DPO": read_preferences, "Embed": read_pairs}.get(recipe.kind, read_chats)
+    split = read(given.data).split(seed=given.seed)
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked.set())  # how torchrun, Slurm and containers say: finish
+    watch = [live(), lambda event: asked.is_set()]
+    if given.resume:
+        run = Run.open(given.folder)
+        if run.recipe != recipe:
+            raise RunError(f"{given.folder}: was begun with another recipe than {given.recipe}: {run.recipe}")
+        run.resume(split, watch=watch)
+    else:
+        run = recipe.train(split, watch=watch, folder=given.folder)
+    if leads():
+        print(f"{run.folder}: {run}")
+    torch = sys.modules.get("torch")
+    if torch and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    return 0 if run.status == "succeeded" else 130
+
+
+def _recipe(path: Path):
+    from ftkit.run import Recipe
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        if not isinstance(values, dict):
+            raise RecipeError("want the recipe's fields by name")
+        if values.get("kind") == "Hosted":
+            raise RecipeError("Hosted may cost money; train it from Python, where max_usd= is asked for")
+        return Recipe.from_dict(values)
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, RecipeError) as error:  # neither TOML nor JSON; a field of the wrong type; a wrong value
+        raise RecipeError(f"{path}: {error}") from None

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from importlib.util import find_spec
 
 from ftkit.events import Event, Status, Step, Val, Watcher
 
@@ -9,7 +10,10 @@ ENDED = ("succeeded", "cancelled", "failed")
 
 
 def live() -> Watcher:
-    """The watcher that suits where you are. Pass it as ``recipe.train(split, watch=ft.live())``."""
+    """The watcher that suits where you are. Pass it as ``recipe.train(split, watch=ft.live())``.
+
+    In a notebook, with ``background=True`` too, it shows a button that stops the run and keeps what it has.
+    """
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return Curve() if hasattr(shell, "kernel") else Bar()
@@ -39,7 +43,11 @@ class Bar:
 
 
 class Curve:
-    """The loss curve in a notebook, redrawn in place at most once a second; the last frame is stored in the file."""
+    """The loss curve in a notebook, redrawn in place at most once a second; the last frame is stored in the file.
+
+    A run that was queued trains in a thread beside the cells: it gets a Stop button. (While a cell trains, a kernel
+    hears of no click; Kernel → Interrupt is the button then.)
+    """
 
     EVERY = 1.0
     """Seconds between frames: drawing one costs about a tenth."""
@@ -47,16 +55,43 @@ class Curve:
     def __init__(self):
         self.history: list[Event] = []
         self.handle = None
+        self.button = None
+        self.stopped = False
         self.drawn = self.started = time.monotonic()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event) -> bool:
+        if event == Status("queued") and not self.history:
+            self._offer_stop()
         self.history.append(event)
         ended = isinstance(event, Status) and event.state in ENDED
-        if not any(isinstance(past, Step) for past in self.history):
-            return
-        if ended or self.handle is None or time.monotonic() - self.drawn >= self.EVERY:
-            self._draw()
-            self.drawn = time.monotonic()
+        if any(isinstance(past, Step) for past in self.history):
+            if ended or self.handle is None or time.monotonic() - self.drawn >= self.EVERY:
+                self._draw()
+                self.drawn = time.monotonic()
+        elif ended and self.handle is not None:
+            self.handle.update({"text/plain": f"{event.state}: {event.message}"}, raw=True)
+        if ended and self.button is not None:
+            self.button.description, self.button.disabled = event.state, True
+        return self.stopped
+
+    def stop(self) -> None:
+        """Ask the run to end after its step and keep what it has: what the button does."""
+        self.stopped = True
+        if self.button is not None:
+            self.button.description, self.button.disabled = "stopping …", True
+
+    def _offer_stop(self) -> None:
+        from IPython.display import display
+
+        if find_spec("ipywidgets"):
+            from ipywidgets import Button
+
+            self.button = Button(description="Stop", tooltip="End after this step and keep the model")
+            self.button.add_class("ftkit-stop")
+            self.button.on_click(lambda button: self.stop())
+            display(self.button)
+        # in the cell that began the run: what a thread displays first may land in any cell
+        self.handle = display({"text/plain": "loading the model …"}, raw=True, display_id=True)
 
     def _draw(self) -> None:
         from IPython.display import display

@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
@@ -24,6 +24,7 @@ from ftkit.data import Split
 from ftkit.errors import FtkitError, RecipeError, RunError
 from ftkit.events import Event, Status, Step, Usage, Val, Watcher
 from ftkit.files import write_atomic
+from ftkit.ranks import leads, world_size
 
 
 class Run:
@@ -39,6 +40,8 @@ class Run:
         """Every event so far, oldest first."""
         self._watchers = list(watchers)
         self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
         self._model = None
 
     @classmethod
@@ -46,8 +49,13 @@ class Run:
         """A new run in a new folder; ``runs/<kind>-NNN`` unless you name one.
 
         Raises:
-            RunError: the folder exists already; nothing in it is touched.
+            RunError: the folder exists already; nothing in it is touched. Or several processes train together, and the
+                folder has no name that all of them know.
         """
+        if world_size() > 1 and folder is None:
+            raise RunError("several processes train one run: name its folder, so that all of them know it")
+        if not leads():
+            return cls(Path(folder), recipe, [])
         if folder is None:
             folder = next_folder(Path("runs"), recipe.kind.lower())
         else:
@@ -119,18 +127,24 @@ class Run:
 
     @property
     def model(self):
-        """The trained model, loaded on first use.
+        """The trained model, loaded on first use; a run in the background is waited for.
 
         Raises:
             RunError: the run kept no model, because it failed or was stopped before its first step.
         """
+        self.wait()
         if self._model is None:
             self._model = self.recipe.load(self.folder)
         return self._model
 
     def emit(self, event: Event) -> None:
-        """Log the event, then tell every watcher; one that returns True stops the run. For engines."""
+        """Log the event, then tell every watcher; one that returns True stops the run. For engines.
+
+        Of several processes that train together, only the first logs and tells.
+        """
         self.history.append(event)
+        if not leads():
+            return
         line = json.dumps({**events.to_dict(event), "time": round(time.time(), 3)})
         with open(self.folder / "events.jsonl", "a", encoding="utf-8", newline="\n") as log:
             log.write(line + "\n")
@@ -138,15 +152,20 @@ class Run:
             if watcher(event) is True:
                 self.cancel()
 
-    def resume(self, split: Split, *, watch: Watcher | Sequence[Watcher] | None = None) -> "Run":
+    def resume(
+        self, split: Split, *, watch: Watcher | Sequence[Watcher] | None = None, background: bool = False
+    ) -> "Run":
         """This run, gone on with from its last whole checkpoint to its end; from the start if there is none.
 
         On a CPU the result is bit for bit that of a run that was never stopped, and so is the log:
-        ``run = Run.open("runs/lora-001").resume(split)``.
+        ``run = Run.open("runs/lora-001").resume(split)``. With ``background`` as in `Recipe.train`.
 
         Raises:
-            RunError: the run has succeeded, its recipe cannot resume, or the split is not the one it was begun with.
+            RunError: the run has succeeded or still trains, its recipe cannot resume, or the split is not the one it
+                was begun with.
         """
+        if self._thread is not None and self._thread.is_alive():
+            raise RunError(f"{self.folder}: this run still trains; wait for it, or stop it with run.cancel()")
         if not self.recipe.resumable:
             raise RunError(f"{self.folder}: {self.recipe.kind} runs cannot be resumed; train again into a new folder")
         if self.status == "succeeded":
@@ -162,13 +181,50 @@ class Run:
         if watch is not None:
             self._watchers += [watch] if callable(watch) else list(watch)
         self._stop.clear()
-        self._model = None
-        with self.recording():
-            self.recipe._train(split.train, split.val, self)
+        self._thread = self._error = self._model = None
+        self._work(lambda: self.recipe._train(split.train, split.val, self), background)
         return self
+
+    def wait(self) -> "Run":
+        """This run, once it no longer trains in the background; at once if it does not.
+
+        Kernel → Interrupt (Ctrl-C) while waiting stops the run after its step, and what it has is kept. Raises the error
+        that ended the run, if one did.
+        """
+        if self._thread is not None and self._thread is not threading.current_thread():
+            with _on_interrupt(self.cancel):
+                while self._thread.is_alive():
+                    self._thread.join(0.2)  # seconds: on Windows a join without an end cannot be interrupted
+            self._thread = None
+            error, self._error = self._error, None
+            if error is not None:
+                raise error
+        return self
+
+    def _work(self, train: Callable[[], None], background: bool) -> None:
+        """Do the training, recorded: now, or in a thread of its own."""
+
+        def work() -> None:
+            with self.recording():
+                train()
+
+        def work_aside() -> None:
+            try:
+                work()
+            except BaseException as error:  # raised again by `wait`
+                self._error = error
+
+        if background:
+            self.emit(Status("queued"))  # said here, so that a screen appears in the cell that began the run
+            self._thread = threading.Thread(target=work_aside, name=str(self.folder), daemon=True)
+            self._thread.start()
+        else:
+            work()
 
     def rewind(self, step: int) -> None:
         """Forget what was logged after ``step``: it will be done, and logged, again. For engines that resume."""
+        if not leads():
+            return
         kept, history = [], []
         log = self.folder / "events.jsonl"
         for line in log.read_text(encoding="utf-8").splitlines():
@@ -221,6 +277,8 @@ class Recipe:
     kinds: ClassVar[dict[str, type["Recipe"]]] = {}
     resumable: ClassVar[bool] = False
     """Whether a run that was stopped or killed can go on from where it was."""
+    shareable: ClassVar[bool] = False
+    """Whether several processes (torchrun, accelerate launch) can train one run together."""
 
     def __init_subclass__(cls):
         Recipe.kinds[cls.__name__] = cls
@@ -245,7 +303,9 @@ class Recipe:
             raise RecipeError(f"{kind.__name__} lacks {', '.join(missing)}")
         return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
-    def train(self, split: Split, *, watch: Watcher | Sequence[Watcher] | None = None, folder=None) -> Run:
+    def train(
+        self, split: Split, *, watch: Watcher | Sequence[Watcher] | None = None, folder=None, background: bool = False
+    ) -> Run:
         """A finished run. The engine gets ``split.train`` and ``split.val``, never ``split.test``.
 
         Ctrl-C or Kernel → Interrupt ends the run after its current step with status "cancelled"; its folder keeps
@@ -254,6 +314,8 @@ class Recipe:
         Args:
             watch: one watcher or several, called with every event; `ftkit.live()` draws.
             folder: where the run lives; must not exist. Default: ``runs/<kind>-NNN``.
+            background: return at once and train in a thread, so that the notebook stays free and `ftkit.live()` can
+                show a button that stops the run. ``run.wait()`` and ``run.model`` wait for the end.
 
         Raises:
             RunError: the folder exists.
@@ -261,8 +323,7 @@ class Recipe:
         """
         self._check(split)
         run = Run.create(self, split, folder, watch)
-        with run.recording():
-            self._train(split.train, split.val, run)
+        run._work(lambda: self._train(split.train, split.val, run), background)
         return run
 
     def base_model(self):
@@ -277,6 +338,8 @@ class Recipe:
         """Refuse what cannot work, before a folder is made."""
         if not isinstance(split, Split):
             raise FtkitError(f"{self.kind}.train wants a Split; got {type(split).__name__}: call .split(seed=0) first")
+        if world_size() > 1 and not self.shareable:
+            raise RecipeError(f"{self.kind} trains in one process only, but {world_size()} were launched; start it plainly")
 
     def _train(self, train, val, run: Run) -> None:
         raise NotImplementedError

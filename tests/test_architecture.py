@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ftkit"
 
 LAYERS = [
-    {"errors", "events", "files", "prices", "rules", "tables"},
+    {"errors", "events", "files", "prices", "ranks", "rules", "tables"},
     {"split", "data", "stats", "metrics", "datasets", "advice", "tokens"},
     {"check", "estimate", "run", "report", "prompting", "comparison", "vote", "abtest", "cost"},
     {"hosted", "local", "embed", "judge"},  # their __init__ and recipe files: the light ones

@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import threading
+import time
 from dataclasses import dataclass, replace
 
 import pytest
 
-from ftkit import FtkitError, RecipeError, Run, RunError, Split, Step
+from ftkit import FtkitError, RecipeError, Run, RunError, Split, Status, Step
 from ftkit.local import LoRA
 from ftkit.run import Recipe
 
@@ -117,3 +119,59 @@ def test_a_recipe_survives_its_json_and_replace_makes_variants():
 def test_training_on_something_else_than_a_split_is_refused(tickets):
     with pytest.raises(FtkitError, match="wants a Split; got Dataset"):
         Counting().train(tickets)
+
+
+def test_in_the_background_a_run_is_there_at_once_and_its_model_waits_for_the_end(small_split):
+    held = threading.Event()
+    run = Counting().train(small_split, background=True, watch=lambda event: isinstance(event, Step) and held.wait(30) is None)
+    assert run.status in ("queued", "running") and not (run.folder / "model.txt").exists()
+    held.set()
+    assert run.model == "counted to 5" and run.status == "succeeded" and run.wait() is run
+    assert [event.state for event in run.history if isinstance(event, Status)] == ["queued", "running", "succeeded"]
+
+
+def test_cancelling_a_run_in_the_background_keeps_what_it_has(small_split):
+    here, go_on = threading.Event(), threading.Event()
+
+    def hold(event):
+        if isinstance(event, Step) and event.step == 2:
+            here.set()
+            go_on.wait(30)
+
+    run = Counting().train(small_split, background=True, watch=hold)
+    assert here.wait(30)
+    run.cancel()
+    go_on.set()
+    assert run.wait().status == "cancelled" and run.model == "counted to 2"
+
+
+def test_what_goes_wrong_in_the_background_is_raised_where_it_is_waited_for(small_split):
+    run = Counting(sabotage="crash").train(small_split, background=True)
+    with pytest.raises(ValueError, match="out of luck"):
+        run.wait()
+    assert run.status == "failed" and run.wait() is run
+
+
+def test_ctrl_c_while_waiting_stops_the_run_after_its_step(small_split):
+    def press(event):
+        if isinstance(event, Step) and event.step == 2:
+            signal.raise_signal(signal.SIGINT)  # reaches the main thread, which waits
+            while not run.stopping:
+                time.sleep(0.01)
+
+    ready = threading.Event()
+    run = Counting().train(small_split, background=True, watch=[lambda event: ready.wait(30) is None, press])
+    threading.Timer(0.2, ready.set).start()
+    assert run.wait().status == "cancelled" and run.model == "counted to 2"
+
+
+def test_of_several_processes_only_the_first_writes(small_split, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    said = []
+    run = Run.create(Counting(), small_split, "runs/two", said.append)
+    run.emit(Status("running"))
+    run.rewind(0)
+    assert run.history and not said and not list(tmp_path.iterdir())
+    with pytest.raises(RunError, match="name its folder"):
+        Run.create(Counting(), small_split)

@@ -77,7 +77,9 @@ class Hosted(Recipe):
         free = self.usd_per_million is None and not self.endpoint.spends
         return estimate(train, self.epochs, self.base, 0.0 if free else self.usd_per_million)
 
-    def train(self, split: Split, *, watch=None, folder=None, max_usd: float | None = None) -> Run:
+    def train(
+        self, split: Split, *, watch=None, folder=None, background: bool = False, max_usd: float | None = None
+    ) -> Run:
         """A finished run, as `Recipe.train`; an interrupted one cancels the job, and then there is no model.
 
         Args:
@@ -91,7 +93,7 @@ class Hosted(Recipe):
         self._check(split)
         if self.endpoint.spends or max_usd is not None:
             within_budget(self.estimate(split), max_usd)
-        return super().train(split, watch=watch, folder=folder)
+        return super().train(split, watch=watch, folder=folder, background=background)
 
     def base_model(self):
         """The model before fine-tuning, as a `HostedModel`."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from ftkit.data import Chat, Preference, Split
 from ftkit.errors import DataError
+from ftkit.ranks import world_size
 from ftkit.run import Recipe, Run, require
 
 EMBEDDED = "ftkit-phi-9m"
@@ -21,7 +22,7 @@ class _Local(Recipe):
     epochs: float = 1.0
     """How often each row is seen."""
     batch_size: int = 4
-    """Rows per optimiser step."""
+    """Rows per optimiser step, shared by all processes that train together."""
     learning_rate: float = 1e-3
     """The peak."""
     warmup: float = 0.05
@@ -34,6 +35,7 @@ class _Local(Recipe):
     """Steps between checkpoints; a run that was killed goes on from the last one with `Run.resume`."""
 
     resumable: ClassVar[bool] = True
+    shareable: ClassVar[bool] = True
     learns_from: ClassVar[type] = Chat
 
     def __post_init__(self):
@@ -69,6 +71,11 @@ class _Local(Recipe):
 
     def _check(self, split: Split) -> None:
         super()._check(split)
+        require(
+            self.batch_size % world_size() == 0,
+            f"{type(self).__name__}: batch_size={self.batch_size} rows a step cannot be shared equally by {world_size()} "
+            "processes; make it a multiple",
+        )
         for row in (*split.train, *split.val):
             if not isinstance(row, self.learns_from):
                 where, kind = row.where or split.train.name, type(self).__name__
@@ -163,6 +170,7 @@ class DPO(LoRA):
     """The peak: a place to start, not tuned; for models of 1 B parameters and more start far lower, at 5e-6."""
 
     learns_from: ClassVar[type] = Preference
+    shareable: ClassVar[bool] = False  # its loss is computed beside the model's own forward, which DDP watches
 
     def __post_init__(self):
         require(self.beta > 0, f"DPO: beta must be above 0; got {self.beta}")

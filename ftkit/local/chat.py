@@ -1,5 +1,7 @@
 """From messages to token ids: the chat template, and which tokens carry loss."""
 
+from jinja2.exceptions import TemplateError
+
 from ftkit.data import Chat
 from ftkit.errors import DataError
 
@@ -13,6 +15,9 @@ INSTRUCT = (
 )
 """The template for models that bring none: ``Instruct: … Output: …``, as Phi-2 was trained."""
 
+INSTRUCTORS = ("system", "developer")
+"""The roles that say how to answer; not every template knows them."""
+
 IGNORE = -100
 """The label of tokens without loss, as torch's cross-entropy knows it."""
 
@@ -25,7 +30,55 @@ def use_template(tokenizer) -> None:
 
 def prompt_text(tokenizer, messages: list[dict]) -> str:
     """The text to be continued by the answer."""
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return render(tokenizer, messages, add_generation_prompt=True)
+
+
+def render(tokenizer, messages: list[dict], **options) -> str:
+    """The conversation as the model's template writes it.
+
+    A template may refuse or drop what a system or developer message says (Gemma's knows neither role). Then the first
+    of these that it takes is used: the same with the role named "system"; the text put before the first user turn.
+
+    Raises:
+        DataError: the template refuses the conversation in every form.
+    """
+    refusal = None
+    for form in (messages, as_system(messages), folded(messages)):
+        try:
+            text = tokenizer.apply_chat_template(form, tokenize=False, **options)
+        except TemplateError as error:
+            refusal = refusal or error
+            continue
+        if all(message["content"].strip() in text for message in messages if message["role"] in INSTRUCTORS):
+            return text
+    raise DataError(
+        f"the model's chat template refuses a conversation with the roles {', '.join(m['role'] for m in messages)}: "
+        f"{refusal or 'it drops the system message'}"
+    )
+
+
+def as_system(messages: list[dict]) -> list[dict]:
+    """The messages with "system" for "developer", the older name that most templates know."""
+    return [{**message, "role": "system"} if message["role"] in INSTRUCTORS else message for message in messages]
+
+
+def folded(messages: list[dict]) -> list[dict]:
+    """The messages without system and developer turns: what they say stands before the next user turn.
+
+    >>> folded([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Where is my order?"}])
+    [{'role': 'user', 'content': 'Be brief.\\n\\nWhere is my order?'}]
+    """
+    result: list[dict] = []
+    waiting: list[str] = []
+    for message in messages:
+        if message["role"] in INSTRUCTORS:
+            waiting.append(message["content"])
+            continue
+        if waiting and message["role"] == "user":
+            message = {**message, "content": "\n\n".join([*waiting, message["content"]])}
+            waiting = []
+        result.append(message)
+    return result + [{"role": "user", "content": "\n\n".join(waiting)}] if waiting else result
 
 
 def encode(tokenizer, chat: Chat, max_length: int) -> dict[str, list[int]]:
@@ -35,15 +88,18 @@ def encode(tokenizer, chat: Chat, max_length: int) -> dict[str, list[int]]:
     tokenised conversation, or the border between prompt and answer would fall inside a token.
 
     Raises:
-        DataError: the row is longer than ``max_length`` tokens, or the template merges tokens at the border.
+        DataError: the row is longer than ``max_length`` tokens, or the template refuses it or merges tokens at the border.
     """
     ids: list[int] = []
     labels: list[int] = []
     for i, message in enumerate(chat.messages):
         if message["role"] != "assistant" or not message.get("content"):
             continue
-        before = prompt_text(tokenizer, list(chat.messages[:i]))
-        after = tokenizer.apply_chat_template(list(chat.messages[: i + 1]), tokenize=False)
+        try:
+            before = prompt_text(tokenizer, list(chat.messages[:i]))
+            after = render(tokenizer, list(chat.messages[: i + 1]))
+        except DataError as error:
+            raise DataError(f"{chat.where}: {error}") from None
         prompt = tokenizer(before, add_special_tokens=False).input_ids
         whole = tokenizer(after.rstrip("\n"), add_special_tokens=False).input_ids
         if whole[: len(prompt)] != prompt or prompt[: len(ids)] != ids:

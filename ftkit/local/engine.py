@@ -21,12 +21,15 @@ from ftkit.events import Saved, Status, Step, Usage, Val
 from ftkit.files import replacing
 from ftkit.local import DPO, EMBEDDED, FullFineTune, LoRA, QLoRA, checkpoints
 from ftkit.local.chat import IGNORE, encode
+from ftkit.local.distributed import Filled, any_of, empty_row, wait
 from ftkit.local.fast import cpu_has_bf16, quicken
 from ftkit.local.fused import fuse_lora
+from ftkit.local.layers import targets
 from ftkit.local.loss import scored_logps
 from ftkit.local.model import LocalModel, Nf4, load_base
 from ftkit.local.peak import peak_memory
 from ftkit.local.packing import pack, packs
+from ftkit.ranks import leads, world_size
 from ftkit.run import Run
 
 
@@ -49,6 +52,8 @@ class Speaker(TrainerCallback):
             )
         elif "eval_loss" in logs:
             self.run.emit(Val(step=state.global_step, loss=float(logs["eval_loss"])))
+        if any_of(self.run.stopping, args.device):
+            self.run.cancel()
         control.should_training_stop |= self.run.stopping
         control.should_save |= self.run.stopping
 
@@ -59,19 +64,30 @@ class Speaker(TrainerCallback):
 class Engine(Trainer):
     """Hugging Face's Trainer whose checkpoints appear whole, in ``run.folder / "checkpoints"``."""
 
-    def __init__(self, recipe: LoRA | FullFineTune, run: Run, **kwargs):
-        super().__init__(callbacks=[Speaker(run)], **kwargs)
+    def __init__(self, recipe: LoRA | FullFineTune, run: Run, train_dataset: list, **kwargs):
+        self.rows = len(train_dataset)
+        rows = train_dataset if world_size() == 1 else [*train_dataset, empty_row(kwargs["processing_class"].pad_token_id)]
+        super().__init__(callbacks=[Speaker(run)], train_dataset=rows, **kwargs)
         self.remove_callback(PrinterCallback)  # engines speak by events only
         self.recipe, self.folder = recipe, run.folder / "checkpoints"
+
+    def _get_train_sampler(self, train_dataset=None):
+        if world_size() == 1:
+            return super()._get_train_sampler(train_dataset)
+        return Filled(self.rows, self.recipe.batch_size, self.recipe.seed)
 
     def _get_output_dir(self, trial) -> str:
         return str(self.folder / "writing")
 
     def _save_checkpoint(self, model, trial) -> None:
-        shutil.rmtree(self.folder / "writing", ignore_errors=True)
+        if leads():
+            shutil.rmtree(self.folder / "writing", ignore_errors=True)
+        wait()
         try:
-            super()._save_checkpoint(model, trial)
-            checkpoints.place(self.folder / "writing" / f"checkpoint-{self.state.global_step}", self.folder)
+            super()._save_checkpoint(model, trial)  # the leader all but the others' random states
+            wait()
+            if leads():
+                checkpoints.place(self.folder / "writing" / f"checkpoint-{self.state.global_step}", self.folder)
         except (OSError, SafetensorError, RuntimeError) as error:
             last, _ = checkpoints.newest(self.folder)
             kept = f"{last.name} is intact: make room and call run.resume(split)" if last else "there was none before it"
@@ -80,12 +96,15 @@ class Engine(Trainer):
                 f"({(str(error).splitlines() or [type(error).__name__])[0]}); {kept}"
             ) from None
         finally:
-            shutil.rmtree(self.folder / "writing", ignore_errors=True)
+            if leads():
+                shutil.rmtree(self.folder / "writing", ignore_errors=True)
 
     def _save(self, output_dir=None, state_dict=None) -> None:
         folder = Path(output_dir)
+        if not leads():
+            return
         if isinstance(self.recipe, LoRA):
-            save_adapter(self.recipe, self.model, folder)
+            write_adapter(self.recipe, self.model, folder)
         else:
             self.model.save_pretrained(folder)
 
@@ -178,6 +197,8 @@ def train(recipe: LoRA | FullFineTune, train: Dataset, val: Dataset, run: Run) -
                 f"{recipe.base or EMBEDDED}: {recipe.kind} does not fit the memory of this GPU; take QLoRA, a smaller batch_size "
                 f"(now {recipe.batch_size}) or a shorter max_length (now {recipe.max_length}). recipe.estimate(split) says what fits"
             ) from None
+    if not leads():
+        return
     run.emit(Usage(trainer.state.global_step, round(time.perf_counter() - started, 2), round(peak.gib, 3)))
     path = "adapter" if isinstance(recipe, LoRA) else "model"
     if path == "adapter":
@@ -191,20 +212,19 @@ def train(recipe: LoRA | FullFineTune, train: Dataset, val: Dataset, run: Run) -
 
 def wrap(recipe: LoRA, model):
     """The model with a fresh adapter: A random, B zero, so that nothing changes before the first step."""
-    targets = recipe.target_modules
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=recipe.r,
         lora_alpha=recipe.alpha,
         lora_dropout=recipe.dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
+        target_modules=targets(model, recipe.target_modules),
         use_rslora=recipe.rslora,
         use_dora=recipe.dora,
     )
     try:
         return get_peft_model(model, config)
     except ValueError as error:
-        raise RecipeError(f"LoRA: target_modules={targets!r}: {str(error).splitlines()[0]}") from None
+        raise RecipeError(f"LoRA: target_modules={recipe.target_modules!r}: {str(error).splitlines()[0]}") from None
 
 
 def arguments(recipe: LoRA | FullFineTune, rows: int, evaluate: bool, folder: Path) -> TrainingArguments:
@@ -215,7 +235,7 @@ def arguments(recipe: LoRA | FullFineTune, rows: int, evaluate: bool, folder: Pa
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size,
+        per_device_train_batch_size=recipe.batch_size // world_size(),
         per_device_eval_batch_size=32,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="cosine",
@@ -227,6 +247,8 @@ def arguments(recipe: LoRA | FullFineTune, rows: int, evaluate: bool, folder: Pa
         logging_steps=1,
         include_num_input_tokens_seen="non_padding",
         use_cpu=not on_gpu,
+        ddp_backend="gloo" if world_size() > 1 and not on_gpu else None,
+        ddp_find_unused_parameters=False,
         # a base in bf16 needs no autocast under LoRA: its adapters, in fp32, are cast where they are used
         bf16=bf16 and not isinstance(recipe, LoRA),
         fp16=on_gpu and not bf16,
@@ -252,7 +274,12 @@ def pad(batch: list[dict], pad_token_id: int) -> dict[str, torch.Tensor]:
 
 
 def save_adapter(recipe: LoRA, model, folder: Path) -> None:
-    """Writes the adapter beside ``folder``, then puts it in its place. The base is named, not given as a path."""
-    model.peft_config["default"].base_model_name_or_path = recipe.base or EMBEDDED
+    """Writes the adapter beside ``folder``, then puts it in its place."""
     with replacing(folder) as temporary:
-        model.save_pretrained(temporary, save_embedding_layers=False)  # "auto" would ask the hub
+        write_adapter(recipe, model, temporary)
+
+
+def write_adapter(recipe: LoRA, model, folder: Path) -> None:
+    """Writes the adapter in PEFT's format. The base is named, not given as a path."""
+    model.peft_config["default"].base_model_name_or_path = recipe.base or EMBEDDED
+    model.save_pretrained(folder, save_embedding_layers=False)  # "auto" would ask the hub

@@ -257,7 +257,7 @@ def load_base(base: str | os.PathLike | None = None, nf4: Nf4 | None = None, cpu
     source = resolve(base)
     if torch.cuda.is_available():
         dtype = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-        device = "cuda"
+        device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # with several processes, each has a GPU of its own
     else:
         dtype, device = cpu_dtype or torch.float32, "cpu"
     try:

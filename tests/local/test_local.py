@@ -3,10 +3,16 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+import threading
+from copy import deepcopy
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, PhiConfig
 
 from ftkit import Chat, DataError, ModelError, RecipeError, Run, Split, Step
 from ftkit.data import Dataset
@@ -15,6 +21,10 @@ from ftkit.local.chat import IGNORE, encode, prompt_text, use_template
 from ftkit.local.fast import quicken
 from ftkit.local.model import LocalModel, load_base
 
+SHAPE = dict(
+    vocab_size=96, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+    max_position_embeddings=64, pad_token_id=1, bos_token_id=0, eos_token_id=2,
+)  # fmt: skip
 QUICK = dict(r=4, alpha=8, batch_size=8, learning_rate=1e-2)
 
 
@@ -43,8 +53,6 @@ def test_the_prompt_carries_no_loss_and_the_end_of_the_answer_does(tokenizer):
 
 
 def test_a_model_without_a_chat_template_gets_phi_2s(tokenizer):
-    from copy import deepcopy
-
     plain = deepcopy(tokenizer)
     plain.chat_template = None
     use_template(plain)
@@ -74,8 +82,6 @@ def test_a_row_that_is_too_long_is_refused_not_cut(tokenizer):
 
 
 def test_a_template_that_merges_tokens_at_the_border_is_refused(tokenizer):
-    from copy import deepcopy
-
     merging = deepcopy(tokenizer)
     merging.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
     with pytest.raises(DataError, match="merges tokens"):
@@ -174,8 +180,6 @@ def test_training_lowers_the_validation_loss(tuned, tiny_phi, small_split):
 
 def test_the_adapter_is_in_pefts_own_format(tuned, tiny_phi):
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
     plain = PeftModel.from_pretrained(
         AutoModelForCausalLM.from_pretrained(tiny_phi, dtype=torch.float32), tuned.folder / "adapter"
     ).eval()
@@ -202,8 +206,6 @@ def test_merged_equals_unmerged_and_the_unmerged_stays_as_it_was(tuned):
 
 
 def test_a_merged_model_reloads_in_plain_transformers(tuned, tmp_path):
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     merged = tuned.model.merge()
     folder = merged.save(tmp_path / "merged")
     plain, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
@@ -293,7 +295,7 @@ def test_a_missing_or_unfitting_adapter_is_a_clear_error(tuned, tmp_path):
 
 
 def test_layers_that_do_not_exist_are_named(tiny_phi, small_split):
-    with pytest.raises(RecipeError, match="target_modules=.*nope"):
+    with pytest.raises(RecipeError, match="no layer named .nope."):
         LoRA(base=tiny_phi, target_modules=("nope",)).train(small_split)
 
 
@@ -389,3 +391,68 @@ def test_full_fine_tuning_takes_the_step_plain_torch_takes(tiny_phi, small_split
     assert losses[0] == pytest.approx(loss.item(), abs=1e-5)
     for (name, want), got in zip(model.named_parameters(), run.model.model.parameters(), strict=True):
         assert torch.allclose(want, got, atol=2e-5), name
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub on this machine that refuses as the real one does: by status and X-Error-Code."""
+
+    def do_HEAD(self):
+        code, kind = {"gated": (403, "GatedRepo"), "gated-no-token": (401, "GatedRepo")}.get(self.path.split("/")[2], (401, "RepoNotFound"))
+        self.send_response(code)
+        self.send_header("X-Error-Code", kind)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_HEAD
+
+    def log_message(self, *args):
+        pass
+
+
+def test_a_gated_model_and_one_that_does_not_exist_are_told_apart(tmp_path):
+    """Asked over HTTP: without a token the hub answers 401 to both, and only the words after it differ."""
+    hub = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=hub.serve_forever, daemon=True).start()
+    code = "from ftkit.local.model import load_base\nfor name in ('gated', 'gated-no-token', 'nothing'):\n"
+    code += "  try: load_base('org/' + name)\n  except Exception as error: print(type(error).__name__, error)"
+    here = {"HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **here})
+    hub.shutdown()
+    hub.server_close()
+    gated, no_token, nothing = done.stdout.splitlines()
+    assert gated == "ModelError org/gated: the hub wants you to accept this model's terms; do so on its page, then set HF_TOKEN (or run `hf auth login`)"
+    assert "wants you to accept this model's terms" in no_token
+    assert nothing.startswith("ModelError org/nothing: no such folder, and no such model on the hub")
+
+
+@pytest.mark.parametrize("family", ["phi", "gemma2"])
+def test_attention_is_the_fused_one_but_where_its_scores_have_a_soft_cap(family, tiny_phi, tmp_path):
+    """Fused attention knows no soft cap (Gemma 2); elsewhere it keeps the scores in fp32, which fp16 needs."""
+    if family == "gemma2":
+        config = Gemma2Config(**SHAPE, head_dim=16, attn_logit_softcapping=50.0)
+        AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "gemma2")
+        AutoTokenizer.from_pretrained(tiny_phi).save_pretrained(tmp_path / "gemma2")
+    model, _ = load_base(tiny_phi if family == "phi" else tmp_path / "gemma2")
+    assert model.config._attn_implementation == {"phi": "sdpa", "gemma2": "eager"}[family] and model.dtype == torch.float32
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_phis_attention_does_not_overflow_in_fp16(padded):
+    """On a GPU without bf16 (T4), Phi's scores before the softmax pass 65,504. Checked here with a CPU's kernels."""
+    torch.manual_seed(0)
+    exact = AutoModelForCausalLM.from_config(PhiConfig(**SHAPE | {"num_key_value_heads": 2, "num_hidden_layers": 1}, resid_pdrop=0.0))
+    with torch.no_grad():
+        for name in ("q_proj", "k_proj"):
+            getattr(exact.model.layers[0].self_attn, name).weight.mul_(3000)
+    ids = torch.randint(3, 96, (1, 20))
+    mask = torch.tensor([[0, 0, 0] + [1] * 17]) if padded else None
+    found = {}
+    for how in ("eager", "sdpa"):
+        half = deepcopy(exact).half()
+        half.set_attn_implementation(how)
+        with torch.no_grad():
+            found[how] = half(ids, attention_mask=mask).logits.float()
+    with torch.no_grad():
+        expected = exact(ids, attention_mask=mask).logits
+    assert not found["eager"].isfinite().all(), "these scores fit into fp16: nothing is tested"
+    assert torch.allclose(found["sdpa"][:, 3:], expected[:, 3:], atol=1e-2)
