@@ -24,9 +24,23 @@ def execute(path: Path) -> None:
         notebook, timeout=900, kernel_name="python3", store_widget_state=False, record_timing=False,
         resources={"metadata": {"path": str(path.parent)}},
     ).execute()  # fmt: skip
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = joined(cell.outputs)
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"], "language_info": {"name": "python"}}
     nbformat.write(notebook, path)
     print(f"{path.name}: {time.monotonic() - started:.0f} s", flush=True)
+
+
+def joined(outputs: list) -> list:
+    """The outputs, what was printed in several goes put together: how often it is flushed is chance."""
+    kept: list = []
+    for output in outputs:
+        if output.output_type == "stream" and kept and kept[-1].get("name") == output.name:
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    return kept
 
 
 if __name__ == "__main__":
