@@ -27,11 +27,11 @@ ROOMY_GIB = 24
 """From here on a model of 7 billion parameters fits in 16 bits (14 GB), with its LoRA training around it."""
 
 LESSONS = {
-    "00": "lessons/00_should_i_fine_tune.ipynb",
+    "00": "lesson 00, not written yet",
     "01": "lessons/01_openai.ipynb",
     "02": "lessons/02_lora.ipynb",
     "03": "lessons/03_embeddings.ipynb",
-    "04": "lessons/04_evaluate.ipynb",
+    "04": "lesson 04, not written yet",
 }
 
 
@@ -135,7 +135,7 @@ class Advice:
     """First what you said that led here, then why it is a good idea."""
     next_step: str
     lesson: str
-    """Path of the notebook that shows how."""
+    """The notebook that shows how, as a path in the repository; in words while it is being written."""
 
     def __str__(self) -> str:
         reasons = "\n".join(f"  - {reason}" for reason in self.reasons)

@@ -10,10 +10,7 @@ from ftkit.errors import DataError
 from ftkit.files import write_atomic
 from ftkit.metrics import Corpus
 from ftkit.report import Answer, Report, kept, prepared
-from ftkit.tables import html_page, html_table, number, text_table
-
-OUT_OF_REACH = 100
-"""A difference that would take this many times as many rows to see is as good as none."""
+from ftkit.tables import change, html_page, html_table, number, p_value, text_table
 
 
 @dataclass(frozen=True)
@@ -57,10 +54,8 @@ class Difference:
     @property
     def more_rows(self) -> int | None:
         """How many more test rows a true change of the size seen would take to show; None where it is out of reach."""
-        needed = stats.rows_needed(self.rows, self.change, self.low, self.high)
-        if self.verdict != "not enough evidence" or needed is None or needed > OUT_OF_REACH * self.rows:
-            return None
-        return max(1, needed - self.rows)
+        unsure = self.verdict == "not enough evidence"
+        return stats.more_rows(self.rows, self.change, self.low, self.high) if unsure else None
 
     @property
     def words(self) -> str:
@@ -116,8 +111,8 @@ class Comparison:
                 d.metric,
                 number(d.before),
                 number(d.after),
-                f"{number(d.change, sign=True)} [{number(d.low, sign=True)}, {number(d.high, sign=True)}]",
-                "<0.001" if d.p < 0.001 else f"{d.p:.3f}",
+                change(d.change, d.low, d.high),
+                p_value(d.p),
                 d.words,
             )
             for d in self.differences

@@ -4,20 +4,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ftkit.data import Chat
 from ftkit.errors import FtkitError
 from ftkit.estimate import Estimate
 from ftkit.prices import prices
-from ftkit.tokens import CHARACTERS_PER_TOKEN, EXAMPLE_TOKENS, MESSAGE_TOKENS
 from ftkit.tables import html_table, text_table
+from ftkit.tokens import count_tokens
 
 HOURS_PER_MONTH = 730
 """Of a GPU that is never switched off: 24 · 365 / 12."""
 
-Range = tuple[float, float]
+Bounds = tuple[float, float]
+"""(low, high)"""
 
 
 def inference_cost(
-    texts: Sequence[str], answer_tokens: int, model: str, usd_per_million: Range | None = None, tuned: bool = False
+    texts: Sequence[str], answer_tokens: int, model: str, usd_per_million: tuple[float, float] | None = None, tuned: bool = False
 ) -> Estimate:
     """The cost of sending each text once and getting at most ``answer_tokens`` back, from low to high.
 
@@ -25,9 +27,7 @@ def inference_cost(
         usd_per_million: price of a million (input, output) tokens; default: as prices.json has it for ``model``.
         tuned: whether it is a fine-tune of ``model``, which costs more.
     """
-    frame = MESSAGE_TOKENS + EXAMPLE_TOKENS
-    low = sum(frame + math.ceil(len(text) / CHARACTERS_PER_TOKEN) for text in texts)
-    high = sum(frame + len(text.encode()) for text in texts)
+    low, high = count_tokens([Chat(({"role": "user", "content": text},)) for text in texts], model).billed()
     answers = answer_tokens * len(texts)
     price = usd_per_million or _token_price(model, tuned)
     if price is None:
@@ -48,8 +48,8 @@ class ServingCost:
     months: float
     hosted_training_usd: float
     usd_per_request: float
-    gpu_training_usd: Range
-    gpu_usd_per_month: Range
+    gpu_training_usd: Bounds
+    gpu_usd_per_month: Bounds
     """Of one GPU."""
     requests_per_gpu: float
     """How many requests a month one GPU can answer."""
@@ -64,7 +64,7 @@ class ServingCost:
         """How many GPUs that takes; the first one also waits for work."""
         return max(1, math.ceil(requests_per_month / self.requests_per_gpu))
 
-    def self_hosted(self, requests_per_month: float) -> Range:
+    def self_hosted(self, requests_per_month: float) -> Bounds:
         """USD in all, (low, high): training once, then the GPUs' hours, busy or not."""
         months = self.months * self.gpus(requests_per_month)
         return tuple(train + months * rent for train, rent in zip(self.gpu_training_usd, self.gpu_usd_per_month))
@@ -133,12 +133,12 @@ def serving_cost(
     output_tokens: float,
     requests_per_second: float,
     training_tokens: float = 0,
-    training_hours: Range = (4, 8),
+    training_hours: Bounds = (4, 8),
     gpu: str = "A100-80",
     months: float = 12,
-    usd_per_million: Range | None = None,
+    usd_per_million: tuple[float, float] | None = None,
     usd_per_million_training: float | None = None,
-    usd_per_hour: Range | None = None,
+    usd_per_hour: Bounds | None = None,
 ) -> ServingCost:
     """A ServingCost: train once, then answer for ``months``, hosted and on a GPU of one's own.
 
@@ -192,12 +192,12 @@ def serving_cost(
     )
 
 
-def _token_price(model: str, tuned: bool) -> Range | None:
+def _token_price(model: str, tuned: bool) -> tuple[float, float] | None:
     found = prices()["inference"]["models"].get(model)
     return None if found is None else tuple(found["tuned" if tuned else "base"])
 
 
-def _hour_price(gpu: str) -> Range | None:
+def _hour_price(gpu: str) -> Bounds | None:
     found = prices()["gpus"].get(gpu, {})
     return (found["usd_per_hour_low"], found["usd_per_hour_high"]) if found.get("usd_per_hour_low") is not None else None
 
@@ -211,6 +211,6 @@ def _about(n: float) -> str:
     return f"{float(f'{n:.2g}'):,.0f}"
 
 
-def _dated(said: Range | None) -> str:
+def _dated(said: tuple[float, float] | None) -> str:
     table = prices()["inference"]
     return ", as you said" if said else f" (as of {table['as_of']}, {table['source']})"

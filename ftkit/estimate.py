@@ -1,6 +1,5 @@
 """What a hosted training will cost, before anything is sent: tokens counted or as a range, dollars from a dated price list."""
 
-import math
 from dataclasses import dataclass, replace
 
 from ftkit.data import Dataset
@@ -44,9 +43,6 @@ class Range:
 
     def __str__(self) -> str:
         return _range(self.low, self.high, "{:.1f}")
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
@@ -116,10 +112,9 @@ def estimate(
     """
     epochs = auto_epochs(len(train)) if epochs == "auto" else epochs
     seen_once = count_tokens(train, model)
-    error = FRAME_ERROR if seen_once.exact else 0.0
-    low, high = math.floor(seen_once.low * epochs * (1 - error)), math.ceil(seen_once.high * epochs * (1 + error))
-    how = f"tokens counted with {seen_once.vocabulary}, ± {100 * error:.0f} %" if seen_once.exact else "tokens are a range from the text"
-    cost = priced(low, high, model, usd_per_million)
+    counted = f"tokens counted with {seen_once.vocabulary}, ± {100 * FRAME_ERROR:.0f} %"
+    how = counted if seen_once.exact else "tokens are a range from the text"
+    cost = priced(*seen_once.billed(epochs), model, usd_per_million)
     return replace(cost, note="; ".join(part for part in (how, cost.note) if part))
 
 

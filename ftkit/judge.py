@@ -12,7 +12,7 @@ from ftkit.cost import inference_cost
 from ftkit.errors import DataError
 from ftkit.hosted import Endpoint, within_budget
 from ftkit.report import Report, Score
-from ftkit.tables import html_table, number, text_table
+from ftkit.tables import html_table, p_value, text_table
 from ftkit.vote import Tally, Vote
 
 QUESTION = """You compare two answers to the same request.
@@ -75,7 +75,7 @@ class Judgement(Tally):
         if self.unreadable:
             rows.append(("replies that could not be read", f"{self.unreadable} of {2 * len(self.firsts)}"))
         if self.votes:
-            rows += [(f"{self.after} preferred", f"{self.win_rate}, p {number(self.p)}"), ("verdict", self.words)]
+            rows += [(f"{self.after} preferred", f"{self.win_rate}, p {p_value(self.p)}"), ("verdict", self.words)]
             rows += [("same winner in both orders", str(self.consistent)), ("first answer preferred", str(self.first_share))]
         return ("", "value [95 % CI]"), rows
 

@@ -172,15 +172,3 @@ def running_mean(values: Sequence[float], window: int = 10) -> list[float]:
         total += value - (values[i - window] if i >= window else 0.0)
         means.append(total / min(i + 1, window))
     return means
-
-
-def nf4_levels(weights: Sequence[float], levels: Sequence[float], title: str = "") -> Picture:
-    """How weights of one block (divided by the largest) lie between the 16 values that 4 bits can name."""
-    with rc_context(STYLE):
-        figure = Figure(figsize=(5, 2.4), layout="constrained")
-        axes = figure.subplots()
-        axes.hist(weights, bins=60, range=(-1, 1), color=GREY, alpha=0.6)
-        for level in levels:
-            axes.axvline(level, color=ACCENT, linewidth=1)
-        axes.set(title=title, xlabel="weight / largest of its block of 64 · blue: the 16 levels", ylabel="weights")
-    return Picture(figure, f"{len(weights)} weights and {len(levels)} levels")

@@ -5,12 +5,14 @@ on fewer rows of very skewed scores, more often for a pair of models that hardly
 """
 
 from collections.abc import Callable, Sequence
-from math import ceil, sqrt
+from math import ceil, isfinite, sqrt
 
 CONFIDENCE = 0.95
 POWER = 0.8
 """How often a sample of the size we recommend finds a difference that is there."""
 RESAMPLES = 2000
+OUT_OF_REACH = 100
+"""A difference that would take this many times as many rows to see is as good as none."""
 
 
 def interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
@@ -114,6 +116,16 @@ def rows_needed(n: int, change: float, low: float, high: float) -> int | None:
         return None
     ratio = (_z(CONFIDENCE) + _z(2 * POWER - 1)) / _z(CONFIDENCE)
     return ceil(n * (ratio * (high - low) / 2 / abs(change)) ** 2)
+
+
+def more_rows(n: int, change: float, low: float, high: float) -> int | None:
+    """How many rows beside these n it takes; None where there is nothing to see, or not within `OUT_OF_REACH` times as many.
+
+    >>> more_rows(100, 0.05, -0.05, 0.15), more_rows(100, 0.001, -0.05, 0.05)
+    (718, None)
+    """
+    needed = rows_needed(n, change, low, high) if isfinite(high) else None
+    return None if needed is None or needed > OUT_OF_REACH * n else max(1, needed - n)
 
 
 def bootstrap(statistic: Callable, n: int, seed: int = 0) -> tuple[float, float]:

@@ -14,6 +14,23 @@ def number(value: float, sign: bool = False) -> str:
     return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}"  # + 0.0: no "-0.000"
 
 
+def change(value: float, low: float, high: float) -> str:
+    """A difference with its interval.
+
+    >>> change(0.1, -0.02, 0.22)
+    '+0.100 [-0.020, +0.220]'
+    """
+    return f"{number(value, sign=True)} [{number(low, sign=True)}, {number(high, sign=True)}]"
+
+
+def p_value(p: float) -> str:
+    """
+    >>> p_value(0.0004), p_value(0.25)
+    ('<0.001', '0.250')
+    """
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns padded with blanks.
 

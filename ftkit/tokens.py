@@ -50,6 +50,15 @@ class TokenCount:
     def exact(self) -> bool:
         return self.vocabulary is not None
 
+    def billed(self, times: float = 1) -> tuple[int, int]:
+        """(low, high) of what is billed when the rows are read so many times: a count may be off by `FRAME_ERROR`.
+
+        >>> TokenCount(1000, 1000, "o200k_base").billed(times=3), TokenCount(10, 20, None).billed()
+        ((2880, 3120), (10, 20))
+        """
+        error = FRAME_ERROR if self.exact else 0.0
+        return math.floor(self.low * times * (1 - error)), math.ceil(self.high * times * (1 + error))
+
     def __str__(self) -> str:
         if self.exact:
             return f"{self.low:,} tokens, counted with {self.vocabulary}"

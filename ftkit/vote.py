@@ -15,7 +15,7 @@ from ftkit import stats
 from ftkit.errors import DataError
 from ftkit.files import append_line, read_lines
 from ftkit.report import Report, Score
-from ftkit.tables import html_table, text_table
+from ftkit.tables import html_table, p_value, text_table
 
 SIDES = ("left", "tie", "right")
 WORTH = {"before": 0.0, "tie": 0.5, "after": 1.0}
@@ -90,10 +90,9 @@ class Tally:
             return f"{self.after} is preferred"
         if sure and rate.high < 0.5:
             return f"{self.before} is preferred"
-        needed = stats.rows_needed(len(self.rows), rate.value - 0.5, rate.low, rate.high)
-        if needed is None or needed > 100 * len(self.rows):
+        more = stats.more_rows(len(self.rows), rate.value - 0.5, rate.low, rate.high)
+        if more is None:
             return "not enough evidence: they are liked about equally so far"
-        more = max(1, needed - len(self.rows))
         return f"not enough evidence: a preference of this size needs about {more:,} more rows"
 
     @property
@@ -111,7 +110,7 @@ class Tally:
         count = {winner: sum(vote.winner == winner for vote in self.votes) for winner in WORTH}
         rows = [
             ("votes", f"{count['after']} for {self.after}, {count['before']} for {self.before}, {count['tie']} ties"),
-            (f"{self.after} preferred", f"{self.win_rate}, p {self.p:.3f}"),
+            (f"{self.after} preferred", f"{self.win_rate}, p {p_value(self.p)}"),
             ("verdict", self.words),
             ("left preferred", str(self.left_share)),
         ]

@@ -1,6 +1,7 @@
 """The decision tree, all of it."""
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,12 @@ def test_every_combination_ends_in_one_leaf_with_reasons_a_step_and_a_lesson():
         assert isinstance(found, Advice) and found.choice in LEAVES
         assert len(found.reasons) >= 2 and found.next_step and found.lesson in LESSONS.values()
         assert found == advise(**case)
+
+
+def test_every_lesson_named_is_there_or_said_not_to_be():
+    for number, lesson in LESSONS.items():
+        written = sorted((Path(__file__).parents[1] / "lessons").glob(f"{number}_*.ipynb"))
+        assert lesson == (f"lessons/{written[0].name}" if written else f"lesson {number}, not written yet")
 
 
 def test_every_leaf_can_be_reached():

@@ -93,9 +93,11 @@ def test_what_no_price_is_known_for_is_refused_with_the_argument_that_helps():
 
 
 def test_inference_is_priced_from_both_ends():
-    found = inference_cost(["x" * 60] * 100, 20, "gpt-4o-mini-2024-07-18")
+    found = inference_cost(["x" * 60] * 100, 20, "mine", (0.15, 0.60))
     assert (found.tokens_low, found.tokens_high) == (100 * (5 + 10), 100 * (5 + 60 + 20))
     assert found.usd_high == pytest.approx((100 * 65 * 0.15 + 100 * 20 * 0.60) / 1e6)
+    counted = inference_cost(["hello world"], 1, "gpt-4o-mini-2024-07-18")  # 2 tokens and 5 around them, ± 4 %
+    assert (counted.tokens_low, counted.tokens_high) == (6, 8 + 1)
     assert inference_cost(["x"], 1, "new").usd_high is None and "no price" in inference_cost(["x"], 1, "new").price
 
 

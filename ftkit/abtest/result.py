@@ -7,7 +7,7 @@ from statistics import NormalDist, fmean, variance
 
 from ftkit import stats
 from ftkit.abtest.sequential import LEAST_USERS, always_valid_p, half_width
-from ftkit.tables import html_table, number, text_table
+from ftkit.tables import change, html_table, number, p_value, text_table
 
 MISMATCH_ALARM = 0.001
 """Below this p, the arms' sizes are no accident (Fabijan et al. 2019, sample ratio mismatch)."""
@@ -38,11 +38,10 @@ class Effect:
     @property
     def words(self) -> str:
         """The verdict, and what to do about it."""
-        total = sum(self.users)
-        needed = None if math.isinf(self.high) else stats.rows_needed(total, self.change, self.low, self.high)
-        if self.verdict != "not enough evidence" or needed is None or not total < needed <= 100 * total:
+        more = stats.more_rows(sum(self.users), self.change, self.low, self.high)
+        if self.verdict != "not enough evidence" or more is None:
             return self.verdict
-        return f"not enough evidence: a change of this size needs about {needed - total:,} more users"
+        return f"not enough evidence: a change of this size needs about {more:,} more users"
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,8 @@ class ABResult:
                 one.outcome,
                 number(one.base),
                 number(one.tuned),
-                f"{number(one.change, sign=True)} [{number(one.low, sign=True)}, {number(one.high, sign=True)}]",
-                "<0.001" if one.p < 0.001 else f"{one.p:.3f}",
+                change(one.change, one.low, one.high),
+                p_value(one.p),
                 "none: sample ratio mismatch" if self.alarm else one.words,
             )
             for one in self.effects

@@ -27,8 +27,8 @@ from ftkit.local.fused import fuse_lora
 from ftkit.local.layers import targets
 from ftkit.local.loss import scored_logps
 from ftkit.local.model import LocalModel, Nf4, load_base
-from ftkit.local.peak import peak_memory
 from ftkit.local.packing import pack, packs
+from ftkit.local.peak import peak_memory
 from ftkit.ranks import leads, world_size
 from ftkit.run import Run
 
@@ -145,6 +145,19 @@ def collate_preferences(batch: list[dict], collate) -> dict[str, torch.Tensor]:
     return together | {"base_logps": torch.stack([row["base_logps"][side] for side in (0, 1) for row in batch])}
 
 
+def cpu_dtype(recipe: LoRA | FullFineTune) -> torch.dtype:
+    """The number format of the base on a CPU: bf16 for LoRA where the hardware multiplies it, else fp32."""
+    return torch.bfloat16 if isinstance(recipe, LoRA) and not isinstance(recipe, QLoRA) and cpu_has_bf16() else torch.float32
+
+
+def opened(recipe: LoRA | FullFineTune):
+    """(the recipe's model as it trains, its tokenizer, what makes a batch of encoded rows)."""
+    nf4 = Nf4(recipe.double_quant) if isinstance(recipe, QLoRA) else None
+    model, tokenizer = load_base(recipe.base, nf4, cpu_dtype(recipe))
+    model, collate = prepare(recipe, model, tokenizer.pad_token_id)
+    return model, tokenizer, collate
+
+
 def prepare(recipe: LoRA | FullFineTune, model, pad_token_id: int):
     """(the model as it trains, what makes a batch of encoded rows): packed if the model allows, else padded."""
     model = quicken(model)
@@ -180,23 +193,20 @@ def train(recipe: LoRA | FullFineTune, train: Dataset, val: Dataset, run: Run) -
     for name in damaged:
         run.emit(Status("running", f"{name} is damaged; going on from {checkpoint.name if checkpoint else 'the start'}"))
     set_seed(recipe.seed)
-    nf4 = Nf4(recipe.double_quant) if isinstance(recipe, QLoRA) else None
-    bf16 = isinstance(recipe, LoRA) and not (nf4 or torch.cuda.is_available()) and cpu_has_bf16()
-    with peak_memory() as peak:
-        model, tokenizer = load_base(recipe.base, nf4, torch.bfloat16 if bf16 else None)
-        model, collate = prepare(recipe, model, tokenizer.pad_token_id)
-        if isinstance(recipe, DPO):
-            rows, val_rows = (preferences(part, tokenizer, model.eval(), recipe, collate) for part in (train, val))
-        else:
-            rows, val_rows = ([encode(tokenizer, chat, recipe.max_length) for chat in part] for part in (train, val))
-        trainer = trainer_for(recipe, model, tokenizer, collate, rows, val_rows, run)
-        try:
+    try:
+        with peak_memory() as peak:
+            model, tokenizer, collate = opened(recipe)
+            if isinstance(recipe, DPO):
+                rows, val_rows = (preferences(part, tokenizer, model.eval(), recipe, collate) for part in (train, val))
+            else:
+                rows, val_rows = ([encode(tokenizer, chat, recipe.max_length) for chat in part] for part in (train, val))
+            trainer = trainer_for(recipe, model, tokenizer, collate, rows, val_rows, run)
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        except torch.OutOfMemoryError:
-            raise ModelError(
-                f"{recipe.base or EMBEDDED}: {recipe.kind} does not fit the memory of this GPU; take QLoRA, a smaller batch_size "
-                f"(now {recipe.batch_size}) or a shorter max_length (now {recipe.max_length}). recipe.estimate(split) says what fits"
-            ) from None
+    except torch.OutOfMemoryError:
+        raise ModelError(
+            f"{recipe.base or EMBEDDED}: {recipe.kind} does not fit the memory of this GPU; take QLoRA, a smaller batch_size "
+            f"(now {recipe.batch_size}) or a shorter max_length (now {recipe.max_length}). recipe.estimate(split) says what fits"
+        ) from None
     if not leads():
         return
     run.emit(Usage(trainer.state.global_step, round(time.perf_counter() - started, 2), round(peak.gib, 3)))

@@ -16,16 +16,17 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Gemma2
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ftkit.errors import ModelError
-from ftkit.estimate import Range, TrainingEstimate, prices
+from ftkit.estimate import Range, TrainingEstimate
 from ftkit.local import FullFineTune, LoRA, QLoRA
-from ftkit.local.chat import encode, use_template
-from ftkit.local.engine import prepare, wrap
+from ftkit.local.chat import IGNORE, encode, use_template
+from ftkit.local.engine import cpu_dtype, opened, wrap
 from ftkit.local.fast import quicken
 from ftkit.local.fused import fuse_lora
 from ftkit.local.loss import CHUNK
-from ftkit.local.model import Nf4, load_base, resolve
+from ftkit.local.model import resolve
+from ftkit.local.peak import GIB
+from ftkit.prices import prices
 
-GIB = 2**30
 NF4_BYTES = {True: 0.516, False: 0.5625}
 """A weight in NF4: half a byte and its share of the block's scale, with and without double quantisation."""
 CUDA_BYTES = 1e9
@@ -94,7 +95,7 @@ def footprint(
         if model.config._attn_implementation == "sdpa":
             model.set_attn_implementation(_DRY)
         frozen = list(model.parameters())
-        linears = [m.weight.numel() for m in _decoder(model).modules() if isinstance(m, torch.nn.Linear)]
+        linears = [m.weight.numel() for m in model.base_model.modules() if isinstance(m, torch.nn.Linear)]
         if isinstance(recipe, LoRA):
             model = fuse_lora(wrap(recipe, model))
         if checkpointing:
@@ -149,14 +150,10 @@ def _activations(model, rows: int, length: int) -> float:
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     with torch.device("meta"), _Alive([*model.parameters(), *model.buffers()]) as alive:
         ids = torch.zeros(rows, length, dtype=torch.long)
-        hidden = _decoder(base)(input_ids=ids, use_cache=False).last_hidden_state
+        hidden = base.base_model(input_ids=ids, use_cache=False).last_hidden_state
         hidden.sum().backward()
     gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
     return max(0, alive.peak - gradients)
-
-
-def _decoder(model):
-    return getattr(model, model.base_model_prefix)
 
 
 class _Flash(torch.autograd.Function):
@@ -218,21 +215,21 @@ def estimate(recipe: LoRA | FullFineTune, split, gpu: str | None = None) -> Trai
     rows = min(recipe.batch_size, len(lengths))
     tokens = sum(lengths) * recipe.epochs
     here = gpu is None
-    cuda = torch.cuda.is_available()
-    if here and not cuda:
-        dtype, besides, room, device = torch.float32, float(psutil.Process().memory_info().rss), psutil.virtual_memory().total, "this CPU"
+    if here and not torch.cuda.is_available():
+        dtype, besides = cpu_dtype(recipe), float(psutil.Process().memory_info().rss)
+        room, device = psutil.virtual_memory().total, "this CPU"
     else:
-        facts = known.get(gpu, {})
-        half = torch.bfloat16 if facts.get("bf16", True) else torch.float16
-        dtype, besides, device = half, CUDA_BYTES, gpu or torch.cuda.get_device_name(0)
-        room = facts["memory_gib"] * GIB if gpu else torch.cuda.get_device_properties(0).total_memory
+        dtype, besides = torch.bfloat16, CUDA_BYTES  # on a T4 fp16, which is as large
+        device = gpu or torch.cuda.get_device_name(0)
+        room = known[gpu]["memory_gib"] * GIB if gpu else torch.cuda.get_device_properties(0).total_memory
     low, high = (
         footprint(recipe, config, rows, round(length), dtype=dtype, besides=besides).total / GIB for length in (mean, longest)
     )
     if here:
         per_token = calibrate(recipe, lengths)
-        seconds = Range(0.85 * tokens * per_token, 1.3 * tokens * per_token)
+        seconds = Range(0.85 * tokens * per_token, 1.3 * tokens * per_token)  # other programs come and go
     else:
+        facts = known[gpu]
         work = flops_per_token(recipe, config, mean / 2) * tokens
         peak = facts["tflops"] * 1e12
         seconds = Range(work / (peak * facts["mfu_high"]), work / (peak * facts["mfu_low"]))
@@ -282,19 +279,16 @@ def _lengths(recipe, rows) -> tuple[list[int], list[str]]:
 def calibrate(recipe: LoRA | FullFineTune, lengths: list[int]) -> float:
     """Seconds a token here, the median of a few real optimiser steps on random tokens. The model is thrown away."""
     state = torch.random.get_rng_state()
-    model, tokenizer = load_base(recipe.base, Nf4(recipe.double_quant) if isinstance(recipe, QLoRA) else None)
-    model, collate = prepare(recipe, model, tokenizer.pad_token_id)
+    model, _, collate = opened(recipe)
     model.train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-6)
     spread = sorted(lengths)
     times = []
     for step in range(CALIBRATION_STEPS):
         some = [spread[(i * 7919 + step) % len(spread)] for i in range(recipe.batch_size)]
-        rows = [torch.randint(3, 1000, (n,)).tolist() for n in some]
-        batch = {
-            name: tensor.to(model.device)
-            for name, tensor in collate([{"input_ids": row, "labels": [-100] * (len(row) // 2) + row[len(row) // 2 :]} for row in rows]).items()
-        }
+        texts = [torch.randint(3, 1000, (n,)).tolist() for n in some]
+        rows = [{"input_ids": text, "labels": [IGNORE] * (len(text) // 2) + text[len(text) // 2 :]} for text in texts]
+        batch = {name: tensor.to(model.device) for name, tensor in collate(rows).items()}
         start = time.perf_counter()
         model(**batch).loss.backward()
         optimizer.step()

@@ -263,6 +263,8 @@ def load_base(base: str | os.PathLike | None = None, nf4: Nf4 | None = None, cpu
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **_quantized(nf4, dtype, device))
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # the hub, the file system, safetensors and config parsing each raise their own
         raise ModelError(_why(base, error)) from None
     use_template(tokenizer)

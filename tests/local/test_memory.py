@@ -9,8 +9,9 @@ import torch
 from transformers import LlamaConfig, PhiConfig
 
 import ftkit as ft
-from ftkit.estimate import Range, TrainingEstimate, prices
+from ftkit.estimate import Range, TrainingEstimate
 from ftkit.local.memory import COURSE, flops_per_token, footprint
+from ftkit.prices import prices
 
 LLAMAS = {
     "33B": LlamaConfig(hidden_size=6656, intermediate_size=17920, num_hidden_layers=60, num_attention_heads=52),
@@ -114,6 +115,18 @@ def test_what_was_estimated_stands_beside_what_was_measured(tiny_phi, small_spli
     assert run.usage.step == len(run.losses) and run.usage.seconds > 0 and run.usage.peak_gib > 0.1
     assert f"measured {run.usage.peak_gib:.1f}" in told.against(run)
     assert ft.Run.open(run.folder).usage == run.usage
+
+
+@pytest.mark.parametrize("where", ["load_base", "trainer_for"])
+def test_a_gpu_that_is_too_small_is_named_with_what_to_take_instead(tiny_phi, small_split, monkeypatch, where):
+    from ftkit.local import engine
+
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(engine, where, full)
+    with pytest.raises(ft.ModelError, match="LoRA does not fit the memory of this GPU; take QLoRA, a smaller batch_size"):
+        ft.LoRA(base=tiny_phi).train(small_split)
 
 
 MEASURE = """
