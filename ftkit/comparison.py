@@ -10,7 +10,7 @@ from ftkit.errors import DataError
 from ftkit.files import write_atomic
 from ftkit.metrics import Corpus
 from ftkit.report import Answer, Report, kept, prepared
-from ftkit.tables import change, html_page, html_table, number, p_value, text_table
+from ftkit.tables import html_page, html_table, number, p_value, text_table, with_interval
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Comparison:
                 d.metric,
                 number(d.before),
                 number(d.after),
-                change(d.change, d.low, d.high),
+                with_interval(d.change, d.low, d.high),
                 p_value(d.p),
                 d.words,
             )

@@ -14,10 +14,10 @@ def number(value: float, sign: bool = False) -> str:
     return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}"  # + 0.0: no "-0.000"
 
 
-def change(value: float, low: float, high: float) -> str:
+def with_interval(value: float, low: float, high: float) -> str:
     """A difference with its interval.
 
-    >>> change(0.1, -0.02, 0.22)
+    >>> with_interval(0.1, -0.02, 0.22)
     '+0.100 [-0.020, +0.220]'
     """
     return f"{number(value, sign=True)} [{number(low, sign=True)}, {number(high, sign=True)}]"

@@ -7,7 +7,7 @@ from statistics import NormalDist, fmean, variance
 
 from ftkit import stats
 from ftkit.abtest.sequential import LEAST_USERS, always_valid_p, half_width
-from ftkit.tables import change, html_table, number, p_value, text_table
+from ftkit.tables import html_table, number, p_value, text_table, with_interval
 
 MISMATCH_ALARM = 0.001
 """Below this p, the arms' sizes are no accident (Fabijan et al. 2019, sample ratio mismatch)."""
@@ -82,7 +82,7 @@ class ABResult:
                 one.outcome,
                 number(one.base),
                 number(one.tuned),
-                change(one.change, one.low, one.high),
+                with_interval(one.change, one.low, one.high),
                 p_value(one.p),
                 "none: sample ratio mismatch" if self.alarm else one.words,
             )
@@ -151,6 +151,6 @@ def mismatch(sizes: tuple[int, int], share: float = 0.5) -> float:
     total = sum(sizes)
     if total == 0:
         return 1.0
-    planned = (total * (1 - share), total * share)
-    chi_square = sum((size - want) ** 2 / want for size, want in zip(sizes, planned))
-    return 2 * NormalDist().cdf(-math.sqrt(chi_square))  # one degree of freedom: the square of a normal variable
+    from scipy.stats import chisquare
+
+    return float(chisquare(sizes, (total * (1 - share), total * share)).pvalue)
