@@ -194,6 +194,14 @@ def machine() -> dict:
     }
 
 
+def command(script: str) -> str:
+    """What was typed, but for where the results went."""
+    words = sys.argv[1:]
+    if "--results" in words:
+        del words[words.index("--results") : words.index("--results") + 2]
+    return " ".join(["python", f"benchmarks/{script}", *words])
+
+
 def about(found: dict) -> str:
     """The machine and the versions as one paragraph."""
     names = [f"{key} {value}" for key, value in found.items() if value and key not in ("cpu", "gpu")]

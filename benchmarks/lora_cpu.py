@@ -12,7 +12,6 @@ made small; the vocabulary is to the width what it is in Phi-2 (20) and in Gemma
 import argparse
 import json
 import statistics
-import sys
 from pathlib import Path
 
 import arms
@@ -141,7 +140,7 @@ def main() -> None:
         return arms.work(lambda folder: trainer(options.child, options.models[0], options.quick, folder), options.threads)
     found = {
         "machine": arms.machine(),
-        "command": " ".join(["python benchmarks/lora_cpu.py", *sys.argv[1:]]),
+        "command": arms.command("lora_cpu.py"),
         "rounds": options.rounds,
         "steps": options.steps,
         "threads": options.threads,

@@ -16,7 +16,6 @@ adapter's parameters; once against the datasheet, once against a large matrix pr
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -230,7 +229,7 @@ def main() -> None:
     for name in options.models:
         key = f"{name}, median {options.median} tokens" + (", tiny" if options.tiny else "")
         part = found.setdefault(key, {"arms": {}})
-        part |= {"machine": machine, "command": " ".join(["python benchmarks/lora_gpu.py", *sys.argv[1:]]), "gemm": gemm}
+        part |= {"machine": machine, "command": arms.command("lora_gpu.py"), "gemm": gemm}
         part["gflop_per_token"] = flops(name, options.tiny, options.median) / 1e9
         part["datasheet"] = next((peak for gpu, peak in DATASHEET.items() if gpu in (machine["gpu"] or "")), None)
         for arm in options.arms:
