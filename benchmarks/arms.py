@@ -167,6 +167,8 @@ class Child:
     def close(self) -> str:
         """Why it died, if it did: "not installed", or the last line it said."""
         _, said = self.process.communicate()
+        if self.process.returncode < 0:
+            return f"killed by signal {-self.process.returncode}"  # 9: most often out of memory
         last = (said or "").strip().splitlines()[-1:] or [""]
         missing = "ModuleNotFoundError" in (said or "") or "ImportError" in (said or "")
         return "not installed" if missing else f"failed: {last[0][:100]}"
