@@ -23,8 +23,8 @@ from ftkit.advice import Advice, advise
 from ftkit.check import CheckReport, check
 from ftkit.comparison import Comparison, compare
 from ftkit.cost import ServingCost, serving_cost
-from ftkit.data import Chat, Dataset, Pair, Preference, SearchSet, Split
-from ftkit.data import read_chats, read_pairs, read_preferences, read_search, write_jsonl
+from ftkit.data import Chat, Dataset, Pair, Preference, ScoredPair, SearchSet, Split
+from ftkit.data import read_chats, read_pairs, read_preferences, read_scored_pairs, read_search, write_jsonl
 from ftkit.datasets import dataset
 from ftkit.datasets.library_docs import library_docs
 from ftkit.embed import Embed
@@ -49,9 +49,9 @@ __version__ = "0.1.0"
 __all__ = [
     "ABTest", "Advice", "BudgetError", "Chat", "CheckReport", "Comparison", "Confusion", "DPO", "DataError", "Dataset",
     "Embed", "EndpointError", "Estimate", "FewShot", "Finding", "FtkitError", "FullFineTune", "Hosted", "LoRA",
-    "ModelError", "Pair", "Preference", "QLoRA", "RAG", "RecipeError", "Report", "Run", "RunError", "Saved", "SearchSet",
-    "ServingCost", "Split", "Status", "Step", "TokenCount", "Val", "advise", "ballot", "bleu", "check", "chrf", "compare",
-    "confusion", "count_tokens", "dataset", "endpoint", "evaluate", "exact_match", "f1", "json_field", "json_fields",
+    "ModelError", "Pair", "Preference", "QLoRA", "RAG", "RecipeError", "Report", "Run", "RunError", "Saved", "ScoredPair",
+    "SearchSet", "ServingCost", "Split", "Status", "Step", "TokenCount", "Val", "advise", "ballot", "bleu", "check", "chrf",
+    "compare", "confusion", "count_tokens", "dataset", "endpoint", "evaluate", "exact_match", "f1", "json_field", "json_fields",
     "json_valid", "judge", "library_docs", "live", "local_service", "openai", "precision", "read_chats", "read_pairs",
-    "read_preferences", "read_search", "recall", "rouge", "serving_cost", "write_jsonl",
+    "read_preferences", "read_scored_pairs", "read_search", "recall", "rouge", "serving_cost", "write_jsonl",
 ]  # fmt: skip

@@ -72,6 +72,26 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class ScoredPair:
+    """Two texts and how alike they are, from 0 (nothing in common) to 1 (the same), as people or a rule judged them."""
+
+    sentence1: str
+    sentence2: str
+    score: float
+    group: str | None = None
+    """Rows of one group never land in two parts of a split."""
+    where: str = field(default="", compare=False)
+
+    @property
+    def text(self) -> str:
+        return self.sentence1
+
+    def to_dict(self) -> dict:
+        row = {"sentence1": self.sentence1, "sentence2": self.sentence2, "score": self.score}
+        return row | ({"group": self.group} if self.group else {})
+
+
+@dataclass(frozen=True)
 class Preference:
     """A prompt with a better and a worse answer, as people or a rule judged them; the OpenAI format for DPO."""
 
@@ -113,9 +133,19 @@ class SearchSet:
     qrels: dict[str, dict[str, int]]
     """query id → {document id: relevance, 1 or more}; "query relevances" in the words of TREC."""
 
+    def __post_init__(self):
+        for query, documents in self.qrels.items():
+            if query not in self.queries:
+                raise DataError(f"SearchSet: qrels judge query {query!r}, which does not exist")
+            if strangers := [one for one in documents if one not in self.corpus]:
+                raise DataError(f"SearchSet: qrels judge document {strangers[0]!r} for {query!r}, which does not exist")
+
     @classmethod
     def from_pairs(cls, pairs: "Iterable[Pair]") -> "SearchSet":
         """Each distinct anchor is a query, each distinct positive a document.
+
+        Raises:
+            DataError: rows of another kind.
 
         >>> task = SearchSet.from_pairs([Pair("mean of x", "numpy.mean"), Pair("average of x", "numpy.mean")])
         >>> len(task.queries), len(task.corpus), task.qrels
@@ -125,6 +155,8 @@ class SearchSet:
         queries: dict[str, str] = {}
         qrels: dict[str, dict[str, int]] = {}
         for pair in pairs:
+            if not isinstance(pair, Pair):
+                raise DataError(f"SearchSet: search is measured on pairs; got a {type(pair).__name__}: use read_pairs")
             query = queries.setdefault(pair.anchor, f"q{len(queries)}")
             document = documents.setdefault(pair.positive, f"d{len(documents)}")
             qrels.setdefault(query, {})[document] = 1
@@ -142,7 +174,7 @@ class SearchSet:
         return len(self.queries)
 
 
-Row = Chat | Pair | Preference
+Row = Chat | Pair | ScoredPair | Preference
 
 
 @dataclass(frozen=True)
@@ -263,10 +295,21 @@ def read_chats(path: str | os.PathLike) -> Dataset:
 def read_pairs(path: str | os.PathLike) -> Dataset:
     """The pairs of a JSON Lines file: ``{"anchor": …, "positive": …}`` and, optionally, ``"group"``.
 
+    One positive may answer many anchors; a pair that stands twice is a fault.
+
     Raises:
         DataError: with every fault found, each as ``file:line: …``.
     """
-    return _read(path, _pair)
+    return _each_once(_read(path, _pair), Path(path))
+
+
+def read_scored_pairs(path: str | os.PathLike) -> Dataset:
+    """The pairs of a JSON Lines file: ``{"sentence1": …, "sentence2": …, "score": 0 to 1}`` and, optionally, ``"group"``.
+
+    Raises:
+        DataError: with every fault found, each as ``file:line: …``.
+    """
+    return _each_once(_read(path, _scored_pair), Path(path))
 
 
 def read_preferences(path: str | os.PathLike) -> Dataset:
@@ -288,11 +331,12 @@ def read_search(folder: str | os.PathLike) -> SearchSet:
     ``query-id <tab> corpus-id <tab> score`` under a header line.
 
     Raises:
-        DataError: a missing file, an id used twice, or a judgement about an unknown query or document.
+        DataError: a missing file, an id or a judgement used twice, or a judgement about an unknown query or document.
     """
     folder = Path(folder)
     corpus, queries = (_texts_by_id(folder / name) for name in ("corpus.jsonl", "queries.jsonl"))
     qrels: dict[str, dict[str, int]] = {}
+    judged: dict[tuple[str, str], str] = {}
     problems = []
     path = folder / "qrels.tsv"
     for where, line in _lines(path):
@@ -309,6 +353,8 @@ def read_search(folder: str | os.PathLike) -> SearchSet:
         for kind, known, one in (("query", queries, query), ("document", corpus, document)):
             if one not in known:
                 problems.append(f"{where}: judges {kind} {one!r}, which does not exist")
+        if (before := judged.setdefault((query, document), where)) != where:
+            problems.append(f"{where}: judges {query!r} and {document!r} again, after {before}; keep one")
         if int(score) > 0:
             qrels.setdefault(query, {})[document] = int(score)
     _raise_if(problems, path)
@@ -455,7 +501,32 @@ def _pair(value: dict, where: str) -> "Pair | Finding":
     group = value.get("group")
     if not isinstance(group, (str, int, float, type(None))):
         return finding("group", where, got=short(group))
+    if value["anchor"] == value["positive"]:
+        return finding("same-texts", where)
     return Pair(value["anchor"], value["positive"], None if group is None else str(group), where)
+
+
+def _scored_pair(value: dict, where: str) -> "ScoredPair | Finding":
+    for name in ("sentence1", "sentence2"):
+        if not isinstance(value.get(name), str) or not value[name].strip():
+            return finding("pair-text", where, name=name, got=short(value.get(name)))
+    score, group = value.get("score"), value.get("group")
+    if not isinstance(score, (int, float)) or isinstance(score, bool) or not 0 <= score <= 1:
+        return finding("score", where, got=short(score))
+    if not isinstance(group, (str, int, float, type(None))):
+        return finding("group", where, got=short(group))
+    return ScoredPair(value["sentence1"], value["sentence2"], score, None if group is None else str(group), where)
+
+
+def _each_once(data: Dataset, path: Path) -> Dataset:
+    first: dict[tuple, str] = {}
+    problems = []
+    for row in data:
+        texts = (row.anchor, row.positive) if isinstance(row, Pair) else (row.sentence1, row.sentence2)
+        if (before := first.setdefault(texts, row.where)) != row.where:
+            problems.append(f"{row.where}: the same two texts as {before}; keep one of them")
+    _raise_if(problems, path)
+    return data
 
 
 def _preference(value: dict, where: str) -> "Preference | Finding":
@@ -477,12 +548,18 @@ def _preference(value: dict, where: str) -> "Preference | Finding":
     return Preference(tuple(messages), *answers, where)
 
 
-PARSERS: dict[str, Callable[[dict, str], "Row | Finding"]] = {"chat": _chat, "pair": _pair, "preference": _preference}
+PARSERS: dict[str, Callable[[dict, str], "Row | Finding"]] = {
+    "chat": _chat,
+    "pair": _pair,
+    "scored": _scored_pair,
+    "preference": _preference,
+}
 """Kind of row → what makes one out of a JSON object, or says what is wrong with it."""
 
 
 def _texts_by_id(path: Path) -> dict[str, str]:
     texts: dict[str, str] = {}
+    first: dict[str, str] = {}
     problems: list[str] = []
     for where, value in objects(path):
         if isinstance(value, Finding):
@@ -492,8 +569,9 @@ def _texts_by_id(path: Path) -> dict[str, str]:
         if not isinstance(key, str) or not isinstance(text, str) or not text.strip():
             problems.append(f'{where}: want texts in "_id" and "text"; got {short(value)}')
         elif key in texts:
-            problems.append(f"{where}: the id {key!r} is used twice")
+            problems.append(f"{where}: the id {key!r} is used twice; {first[key]} has it too")
         else:
+            first[key] = where
             texts[key] = f"{value['title']} {text}" if value.get("title") else text
     _raise_if(problems, path)
     return texts

@@ -13,7 +13,7 @@ from ftkit.errors import DataError
 from ftkit.files import write_atomic
 from ftkit.metrics import Corpus, name_of
 from ftkit.metrics.classify import AVERAGES, exact_match, f1, precision, recall
-from ftkit.metrics.rank import per_query
+from ftkit.metrics.rank import depth, per_query
 from ftkit.metrics.text import bleu
 from ftkit.run import Run
 from ftkit.tables import html_table, number, text_table
@@ -219,14 +219,18 @@ def _answer_chats(model, test: Dataset, metrics, max_tokens: int) -> tuple[list[
 
 def _answer_search(model, test: Dataset | SearchSet, metrics) -> tuple[list[Answer], dict]:
     task = test if isinstance(test, SearchSet) else SearchSet.from_pairs(test)
-    ranking = model.rank(task)
-    found = per_query(ranking, task.qrels, tuple(metrics or RANKING))
+    metrics = tuple(metrics or RANKING)
+    ranking = model.rank(task, depth(metrics))
+    found = per_query(ranking, task.qrels, metrics)
+    scored = list(found[metrics[0]])  # the queries that have an answer
+    if not scored:
+        raise DataError("evaluate: no query has a right answer among its judgements")
     answers = []
-    for query in task.qrels:
+    for query in scored:
         top = max(ranking.get(query, {}).items(), key=lambda hit: hit[1], default=(None, 0.0))[0]
-        want = " | ".join(task.corpus[document] for document in task.qrels[query])
+        want = " | ".join(task.corpus[document] for document, grade in task.qrels[query].items() if grade > 0)
         answers.append(Answer(task.queries[query], want, task.corpus.get(top, "")))
-    return answers, {metric: [values[query] for query in task.qrels] for metric, values in found.items()}
+    return answers, {metric: [values[query] for query in scored] for metric, values in found.items()}
 
 
 def _corpus(name: str, path: Path) -> Corpus:

@@ -77,6 +77,8 @@ RULES: dict[str, tuple[str, str, str, str]] = {
     ),
     # ── a pair, a preference
     "pair-text": ("error", 'want a text in "{name}"; got {got}', "write both sides", "a pair is two texts that belong together"),
+    "same-texts": ("error", "anchor and positive are the same text", "write two, or drop the row", "there is nothing to learn"),
+    "score": ("error", 'want a number from 0 to 1 in "score"; got {got}', "divide by the highest score", "a cosine is compared with it"),
     "group": ("error", 'want a text or a number in "group"; got {got}', "name the group, or leave it out", "groups are compared"),
     "preference-input": (
         "error", 'want "input": {{"messages": […]}}; got {got}', "write the prompt there", "both outputs answer one prompt",

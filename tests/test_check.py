@@ -315,6 +315,16 @@ def test_rows_made_by_hand_are_checked_too():
     assert [(one.where, one.rule) for one in ft.check(broken).errors][:2] == [("mine:1", "last-role"), ("mine:2", "pair-text")]
 
 
+def test_scored_pairs_and_pairs_that_say_nothing_are_checked_too(tmp_path):
+    rows = [{"sentence1": f"text {i}", "sentence2": "other", "score": i / 60} for i in range(50)]
+    broken = [{"sentence1": "a", "sentence2": "b", "score": 2}, {"sentence1": "a", "sentence2": "", "score": 1}]
+    report = ft.check(write(tmp_path / "scored.jsonl", [*rows, *broken, rows[0]]))
+    found = {(one.where, one.rule) for one in report.findings}
+    assert {("scored.jsonl:51", "score"), ("scored.jsonl:52", "pair-text"), ("scored.jsonl:53", "duplicate")} <= found
+    same = ft.check(write(tmp_path / "pairs.jsonl", [{"anchor": "a", "positive": "a"}]))
+    assert [one.rule for one in same.errors] == ["same-texts"]
+
+
 def test_every_rule_is_tested_and_has_words_for_what_why_and_how():
     here = Path(__file__).read_text(encoding="utf-8")
     for rule, (level, what, mend, why) in RULES.items():

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from ftkit import Chat, DataError, Pair, SearchSet, read_chats, read_pairs, read_search, write_jsonl
+from ftkit import Chat, DataError, Pair, ScoredPair, SearchSet
+from ftkit import read_chats, read_pairs, read_scored_pairs, read_search, write_jsonl
 from ftkit.data import LONGEST_LINE, Dataset
 
 GOOD = {"messages": [{"role": "user", "content": "Chào shop"}, {"role": "assistant", "content": "Dạ vâng"}]}
@@ -124,6 +125,39 @@ def test_pairs_keep_their_group_and_refuse_empty_sides(tmp_path):
         read_pairs(path)
 
 
+def test_pairs_that_stand_twice_or_say_nothing_are_refused_with_both_lines(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(lines(*[{"anchor": a, "positive": p} for a, p in (("a", "x"), ("b", "x"), ("a", "x"), ("c", "c"))]))
+    with pytest.raises(DataError, match=r"pairs.jsonl:4: anchor and positive are the same text"):
+        read_pairs(path)
+    path.write_bytes(lines(*[{"anchor": a, "positive": p} for a, p in (("a", "x"), ("b", "x"), ("a", "x"))]))
+    with pytest.raises(DataError, match=r"^pairs.jsonl:3: the same two texts as pairs.jsonl:1; keep one of them$"):
+        read_pairs(path)
+
+
+def test_scored_pairs_survive_and_wrong_scores_and_missing_sides_are_named(tmp_path):
+    path = tmp_path / "scored.jsonl"
+    rows = [ScoredPair("a", "b", 0), ScoredPair("c", "c", 1.0, group="g")]
+    assert read_scored_pairs(write_jsonl(path, rows)).rows == tuple(rows)
+    wrong = [1.2, -0.1, True, "0.5", None]
+    rows = [{"sentence1": "a", "sentence2": str(i), "score": one} for i, one in enumerate(wrong)]
+    path.write_bytes(lines(*rows, {"sentence1": "a"}))
+    with pytest.raises(DataError) as caught:
+        read_scored_pairs(path)
+    got = [line.split("; ")[1] for line in caught.value.problems]
+    assert got == [f"got {one}" for one in ("1.2", "-0.1", "true", '"0.5"', "nothing", "nothing")]
+    assert [line.split(": ")[0] for line in caught.value.problems] == [f"scored.jsonl:{n}" for n in range(1, 7)]
+    assert 'want a text in "sentence2"' in caught.value.problems[-1]
+
+
+def test_a_search_set_made_in_code_may_not_judge_what_does_not_exist():
+    for qrels in ({"q9": {"d": 1}}, {"q": {"d9": 1}}):
+        with pytest.raises(DataError, match="[qd]9'.* does not exist"):
+            SearchSet({"d": "text"}, {"q": "?"}, qrels)
+    with pytest.raises(DataError, match="got a ScoredPair: use read_pairs"):
+        SearchSet.from_pairs([ScoredPair("a", "b", 1)])
+
+
 def test_a_search_set_is_read_in_beirs_layout_and_checked(tmp_path):
     (tmp_path / "corpus.jsonl").write_bytes(lines({"_id": "d1", "title": "T", "text": "x"}, {"_id": "d2", "text": "y"}))
     (tmp_path / "queries.jsonl").write_bytes(lines({"_id": "q1", "text": "?"}))
@@ -132,8 +166,11 @@ def test_a_search_set_is_read_in_beirs_layout_and_checked(tmp_path):
     (tmp_path / "qrels.tsv").write_bytes(b"q1\td9\t1\nq1 d1 1\n")
     with pytest.raises(DataError, match=r"qrels.tsv:1: judges document 'd9'(.|\n)*qrels.tsv:2: want"):
         read_search(tmp_path)
+    (tmp_path / "qrels.tsv").write_bytes(b"q1\td1\t1\nq1\td2\t1\nq1\td1\t0\n")
+    with pytest.raises(DataError, match=r"qrels.tsv:3: judges 'q1' and 'd1' again, after qrels.tsv:1"):
+        read_search(tmp_path)
     (tmp_path / "corpus.jsonl").write_bytes(lines({"_id": "d1", "text": "x"}, {"_id": "d1", "text": "y"}))
-    with pytest.raises(DataError, match="corpus.jsonl:2: the id 'd1' is used twice"):
+    with pytest.raises(DataError, match="corpus.jsonl:2: the id 'd1' is used twice; corpus.jsonl:1 has it too"):
         read_search(tmp_path)
 
 

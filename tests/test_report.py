@@ -99,7 +99,7 @@ def test_a_search_is_evaluated_per_query():
     class Fixed:
         name = "fixed"
 
-        def rank(self, task):
+        def rank(self, task, k):
             return {"q1": {"d1": 1.0, "d2": 0.5}, "q2": {"d1": 1.0, "d2": 0.5}}
 
     task = SearchSet({"d1": "one", "d2": "two"}, {"q1": "1?", "q2": "2?"}, {"q1": {"d1": 1}, "q2": {"d2": 1}})
@@ -184,3 +184,23 @@ def test_as_many_gains_as_losses_is_not_called_unchanged(test_rows):
     change = compare(before, after)["exact_match"]
     assert (change.change, change.p, change.moved) == (0, 1, 10)
     assert change.words == "not enough evidence: next to no change seen"
+
+
+def test_a_query_without_an_answer_is_left_out_and_the_model_is_asked_as_deep_as_the_metrics_look():
+    from ftkit import SearchSet
+
+    class Deep:
+        name = "deep"
+
+        def rank(self, task, k):
+            self.k = k
+            return {query: {f"d{i}": 1.0 - i / 100 for i in range(k)} for query in task.queries}
+
+    corpus = {f"d{i}": f"text {i}" for i in range(60)}
+    model = Deep()
+    task = SearchSet(corpus, {"q": "?", "lost": "??"}, {"q": {"d49": 2, "d3": 0}, "lost": {"d0": 0}})
+    report = evaluate(model, task, ["recall@50", "hit@1"])
+    assert model.k == 50 and len(report) == 1 and report.row_scores("recall@50") == [1.0]
+    assert report.answers[0].want == "text 49", "a document judged 0 is no answer"
+    with pytest.raises(DataError, match="no query has a right answer"):
+        evaluate(model, SearchSet(corpus, {"lost": "??"}, {"lost": {"d0": 0}}))

@@ -14,7 +14,7 @@ from ftkit.check.personal import personal, redacted
 from ftkit.check.report import CheckReport
 from ftkit.check.sets import about_sets
 from ftkit.check.texts import decomposed, garbled, invisible, strings
-from ftkit.data import PARSERS, Chat, Dataset, Pair, Preference, Row, Split, objects
+from ftkit.data import PARSERS, Chat, Dataset, Pair, Preference, Row, ScoredPair, Split, objects
 from ftkit.errors import DataError
 from ftkit.rules import LEVELS, Finding, finding
 from ftkit.tokens import at_least, tokenizer
@@ -24,7 +24,12 @@ __all__ = ["CheckReport", "check"]
 LONGEST_EXAMPLE = 65_536
 """Tokens. The longest example OpenAI trained gpt-4o and gpt-4o-mini on whole; what is beyond was cut off."""
 
-KEYS = {"chat": ("messages",), "pair": ("anchor", "positive"), "preference": ("input", "preferred_output")}
+KEYS = {
+    "chat": ("messages",),
+    "pair": ("anchor", "positive"),
+    "scored": ("sentence1", "sentence2"),
+    "preference": ("input", "preferred_output"),
+}
 """Kind of row → the keys that tell it."""
 
 Data = str | os.PathLike | Dataset
@@ -72,7 +77,7 @@ def check(
 def _rows(data: Data) -> Iterator[Row | Finding]:
     """Each row, or what is wrong with it."""
     if isinstance(data, Dataset):
-        kinds = {Chat: "chat", Pair: "pair", Preference: "preference"}
+        kinds = {Chat: "chat", Pair: "pair", ScoredPair: "scored", Preference: "preference"}
         for i, row in enumerate(data, start=1):  # rows made by hand were never checked
             yield PARSERS[kinds[type(row)]](row.to_dict(), row.where or f"{data.name}:{i}")
         return
@@ -105,12 +110,13 @@ def _about_row(row: Row, limit: int, measure) -> Iterator[Finding]:
         yield finding("decomposed", row.where)
     if hidden := invisible(text):
         yield finding("invisible", row.where, got=hidden)
-    answers = [row.answer] if isinstance(row, Chat) else [row.positive] if isinstance(row, Pair) else [row.chosen, row.rejected]
+    learnt = {Chat: ("answer",), Pair: ("positive",), ScoredPair: ("sentence2",), Preference: ("chosen", "rejected")}
+    answers = [getattr(row, name) for name in learnt[type(row)]]
     if any(answer != answer.strip() for answer in answers):
         yield finding("whitespace", row.where)
-    longest = max(map(len, texts)) if isinstance(row, Pair) else len(text)
+    longest = max(map(len, texts)) if isinstance(row, (Pair, ScoredPair)) else len(text)
     if longest > limit // 4:  # no vocabulary makes more than four tokens of a character
-        tokens = max(map(measure, texts)) if isinstance(row, Pair) else sum(map(measure, texts))
+        tokens = max(map(measure, texts)) if isinstance(row, (Pair, ScoredPair)) else sum(map(measure, texts))
         if tokens > limit:
             yield finding("too-long", row.where, tokens=f"{tokens:,}", limit=f"{limit:,}")
 

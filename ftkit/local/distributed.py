@@ -1,13 +1,11 @@
 """Several processes (torchrun, accelerate launch) that take each optimiser step together, as one process would.
 
 Accelerate gives every process its part of a batch and adds up the gradients. Here is the rest: a last batch that is the
-same size for all, and decisions that all take at the same step.
+same size for all. `ftkit.trainer` has the decisions that all take at the same step.
 """
 
 from collections.abc import Iterator
 
-import torch
-import torch.distributed as dist
 from accelerate.data_loader import SeedableRandomSampler
 from torch.utils.data import Sampler
 
@@ -35,18 +33,3 @@ class Filled(Sampler):
 
     def set_epoch(self, epoch: int) -> None:
         self.shuffled.set_epoch(epoch)
-
-
-def any_of(flag: bool, device) -> bool:
-    """Whether the flag is up in any of the processes: the same answer in all of them."""
-    if not dist.is_initialized():
-        return flag
-    flags = torch.tensor(float(flag), device=device)
-    dist.all_reduce(flags, dist.ReduceOp.MAX)
-    return bool(flags)
-
-
-def wait() -> None:
-    """Returns once every process is here."""
-    if dist.is_initialized():
-        dist.barrier()

@@ -11,18 +11,17 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from peft import LoraConfig, get_peft_model
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
-from safetensors import SafetensorError
-
+from ftkit import checkpoints
 from ftkit.data import Dataset
-from ftkit.errors import ModelError, RecipeError, RunError
-from ftkit.events import Saved, Status, Step, Usage, Val
+from ftkit.errors import ModelError, RecipeError
+from ftkit.events import Saved, Status, Usage
 from ftkit.files import replacing
-from ftkit.local import DPO, EMBEDDED, FullFineTune, LoRA, QLoRA, checkpoints
+from ftkit.local import DPO, EMBEDDED, FullFineTune, LoRA, QLoRA
 from ftkit.local.chat import IGNORE, encode
-from ftkit.local.distributed import Filled, any_of, empty_row, wait
-from ftkit.local.fast import cpu_has_bf16, quicken
+from ftkit.local.distributed import Filled, empty_row
+from ftkit.local.fast import quicken
 from ftkit.local.fused import fuse_lora
 from ftkit.local.layers import targets
 from ftkit.local.loss import scored_logps
@@ -31,37 +30,10 @@ from ftkit.local.packing import pack, packs
 from ftkit.local.peak import peak_memory
 from ftkit.ranks import leads, world_size
 from ftkit.run import Run
+from ftkit.trainer import Speaker, WholeCheckpoints, cpu_has_bf16
 
 
-class Speaker(TrainerCallback):
-    """Turns what the Trainer reports into events, and a wish to stop into a stop after the current step."""
-
-    def __init__(self, run: Run):
-        self.run = run
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if "loss" in logs:
-            self.run.emit(
-                Step(
-                    step=state.global_step,
-                    steps=state.max_steps,
-                    loss=float(logs["loss"]),
-                    learning_rate=float(logs["learning_rate"]),
-                    tokens=int(state.num_input_tokens_seen),
-                )
-            )
-        elif "eval_loss" in logs:
-            self.run.emit(Val(step=state.global_step, loss=float(logs["eval_loss"])))
-        if any_of(self.run.stopping, args.device):
-            self.run.cancel()
-        control.should_training_stop |= self.run.stopping
-        control.should_save |= self.run.stopping
-
-    def on_epoch_end(self, args, state, control, **kwargs):
-        control.should_evaluate &= not self.run.stopping
-
-
-class Engine(Trainer):
+class Engine(WholeCheckpoints, Trainer):
     """Hugging Face's Trainer whose checkpoints appear whole, in ``run.folder / "checkpoints"``."""
 
     def __init__(self, recipe: LoRA | FullFineTune, run: Run, train_dataset: list, **kwargs):
@@ -75,29 +47,6 @@ class Engine(Trainer):
         if world_size() == 1:
             return super()._get_train_sampler(train_dataset)
         return Filled(self.rows, self.recipe.batch_size, self.recipe.seed)
-
-    def _get_output_dir(self, trial) -> str:
-        return str(self.folder / "writing")
-
-    def _save_checkpoint(self, model, trial) -> None:
-        if leads():
-            shutil.rmtree(self.folder / "writing", ignore_errors=True)
-        wait()
-        try:
-            super()._save_checkpoint(model, trial)  # the leader all but the others' random states
-            wait()
-            if leads():
-                checkpoints.place(self.folder / "writing" / f"checkpoint-{self.state.global_step}", self.folder)
-        except (OSError, SafetensorError, RuntimeError) as error:
-            last, _ = checkpoints.newest(self.folder)
-            kept = f"{last.name} is intact: make room and call run.resume(split)" if last else "there was none before it"
-            raise RunError(
-                f"{self.folder}: the checkpoint of step {self.state.global_step} could not be written "
-                f"({(str(error).splitlines() or [type(error).__name__])[0]}); {kept}"
-            ) from None
-        finally:
-            if leads():
-                shutil.rmtree(self.folder / "writing", ignore_errors=True)
 
     def _save(self, output_dir=None, state_dict=None) -> None:
         folder = Path(output_dir)

@@ -1,6 +1,5 @@
 """The same loss and gradients as Hugging Face's, sooner: what the engine changes on a model in memory before it trains."""
 
-import os
 from types import MethodType
 
 import torch
@@ -26,17 +25,6 @@ def quicken(model):
     if hasattr(model, model.base_model_prefix) and model.get_output_embeddings() is not None:
         model.forward = MethodType(_forward, model)
     return model
-
-
-def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 matrices in hardware (AVX512-BF16 or AMX) and torch may use it.
-
-    Without, bf16 is about a hundred times slower than fp32. ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA can forbid it.
-    """
-    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
-    if not (torch.backends.cpu.get_cpu_capability().startswith("AVX512") and ("ALL" in allowed or "BF16" in allowed or "AMX" in allowed)):
-        return False
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _forward(self, input_ids=None, labels=None, lengths=None, num_items_in_batch=None, **kwargs):

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ftkit.data import Dataset, Pair, Split
+from ftkit.data import Dataset, Pair, ScoredPair, Split
+from ftkit.errors import RecipeError
 from ftkit.events import Saved, Status, Step, Val
 from ftkit.run import Run
 
@@ -87,10 +88,46 @@ def test_a_run_stopped_before_its_first_step_keeps_nothing(recipe, split, tmp_pa
 
 
 def test_equal_positives_never_meet_in_a_batch(recipe, split, tmp_path):
-    """Four rows of one positive in batches of four: each stands alone with its wrong answers, or quite alone."""
-    rows = Dataset(tuple(Pair(f"question {i}", "the one answer") for i in range(4)))
-    run = recipe.train(Split(rows, split.val[:0], split.test), folder=tmp_path / "run")
-    assert run.losses == pytest.approx([0.0] * len(run.losses)), "alone there is nothing to confuse it with"
+    """Four rows of one positive in batches of four, and one other: at most two can stand together."""
+    rows = [Pair(f"question {i}", "the one answer") for i in range(4)] + [Pair("where is my kettle", "in the kitchen")]
+    run = recipe.train(Split(Dataset(tuple(rows)), split.val[:0], split.test), folder=tmp_path / "run")
+    assert sorted(round(loss, 6) for loss in run.losses)[:-1] == [0.0] * (len(run.losses) - 1), "alone there is no wrong answer"
+
+
+def test_a_lora_run_saves_a_model_that_stands_alone(recipe, split, tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    recipe = replace(recipe, r=4, learning_rate=1e-2, epochs=2)
+    run = recipe.train(split, folder=tmp_path / "run")
+    before, after = run.val_losses
+    assert after < before
+    plain = SentenceTransformer(str(run.folder / "model"), local_files_only=True)
+    base = recipe.base_model().transformer.state_dict()
+    changed = {name for name, weights in plain.state_dict().items() if not weights.equal(base[name])}
+    assert changed and all(name.endswith(".weight") and "embeddings" not in name for name in changed)
+    assert len(changed) == 36, "six layers of six linear maps; the pooler takes no part"
+
+
+@pytest.mark.parametrize("loss", ["cosine", "cosent"])
+def test_scored_pairs_train_with_either_of_their_losses(loss, recipe, split, tmp_path):
+    rows = [ScoredPair(p.anchor, q.positive, float(p is q)) for p in split.train[:4] for q in split.train[:4]]
+    scored = Split(Dataset(tuple(rows)), Dataset(tuple(rows[:4])), split.test)
+    run = replace(recipe, loss=loss, epochs=3).train(scored, folder=tmp_path / "run")
+    before, after = run.val_losses
+    assert run.status == "succeeded" and len(run.losses) == 12 and after < before
+
+
+def test_hard_negatives_recomputing_and_matryoshka_go_together(recipe, split, tmp_path):
+    recipe = replace(recipe, negatives=1, recompute=True, matryoshka=(384, 32), epochs=2)
+    run = recipe.train(split, folder=tmp_path / "run")
+    assert run.status == "succeeded" and run.val_losses[1] < run.val_losses[0]
+    steps = [event for event in run.history if isinstance(event, Step)]
+    assert steps[-1].tokens > steps[0].tokens > 100, "tokens are counted"
+
+
+def test_a_matryoshka_length_beyond_the_models_is_refused(recipe, split, tmp_path):
+    with pytest.raises(RecipeError, match="matryoshka holds 512, but the vectors of all-MiniLM-L6-v2 have 384 numbers"):
+        replace(recipe, matryoshka=(512, 384)).train(split, folder=tmp_path / "run")
 
 
 def test_training_is_silent_and_writes_only_into_its_folder(tmp_path):

@@ -3,14 +3,16 @@
 import importlib.util
 import shutil
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import ftkit as ft
 from ftkit.data import Pair, SearchSet
 from ftkit.embed import Embed, model
-from ftkit.errors import ModelError
+from ftkit.errors import ModelError, RecipeError
 
 TEXTS = ["a cat sleeps", "the kitten naps", "stock prices fell", "", "Đơn hàng của tôi đâu?", "word " * 400]
 
@@ -55,6 +57,50 @@ def test_equal_scores_give_the_lower_index_first(block):
     assert [i for i, _ in model.nearest(np.ones((1, 1), dtype=np.float32), corpus, 4, block=block)[0]] == [4, 0, 1, 2]
 
 
+def test_many_equal_scores_keep_their_order_across_blocks():
+    scores = np.random.default_rng(0).integers(0, 4, size=500).astype(np.float32)[:, None]
+    found = model.nearest(np.ones((3, 1), dtype=np.float32), scores, 120, block=64)
+    assert [i for i, _ in found[2]] == np.argsort(-scores[:, 0], kind="stable")[:120].tolist()
+
+
+def test_the_memory_of_a_search_does_not_grow_with_the_corpus():
+    def peak(rows: int) -> int:
+        queries, corpus = _unit(700, 0), _unit(rows, 1)
+        tracemalloc.start()
+        model.nearest(queries, corpus, 10, block=512)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    assert peak(40_000) < 1.2 * peak(4_000)
+
+
+def test_a_corpus_may_be_given_as_vectors_in_a_file(base, tmp_path):
+    np.save(tmp_path / "corpus.npy", base.encode(TEXTS))
+    vectors = np.load(tmp_path / "corpus.npy", mmap_mode="r")
+    assert base.search(["small feline"], vectors, k=3) == base.search(["small feline"], TEXTS, k=3)
+
+
+def test_vectors_are_those_of_sentence_transformers(base):
+    theirs = base.transformer.encode(TEXTS, normalize_embeddings=True)
+    assert np.abs(base.encode(TEXTS) - theirs).max() < 1e-6
+
+
+def test_equal_texts_have_equal_vectors_bit_for_bit(base):
+    vectors = base.encode([*TEXTS, *reversed(TEXTS)])
+    assert np.array_equal(vectors[: len(TEXTS)], vectors[: len(TEXTS) - 1 : -1])
+
+
+def test_a_truncated_model_has_shorter_vectors_of_length_one_and_leaves_the_whole_one_alone(base):
+    short = base.truncate(64)
+    whole, cut = base.encode(TEXTS), short.encode(TEXTS)
+    assert (whole.shape[1], cut.shape[1]) == (384, 64)
+    assert np.allclose(cut, whole[:, :64] / np.linalg.norm(whole[:, :64], axis=1, keepdims=True), atol=1e-6)
+    assert "first 64" in repr(short)
+    with pytest.raises(RecipeError, match="size is 385"):
+        base.truncate(385)
+
+
 def test_a_small_or_empty_corpus_gives_what_there_is(base):
     assert [len(found) for found in base.search(["a", "b"], ["one", "two"], k=10)] == [2, 2]
     assert base.search(["a"], [], k=10) == [[]]
@@ -65,6 +111,24 @@ def test_rank_names_queries_and_documents_by_their_ids(base):
     task = SearchSet.from_pairs([Pair("feline", "a cat sleeps"), Pair("shares", "stock prices fell")])
     ranking = base.rank(task, k=1)
     assert {query: list(found) for query, found in ranking.items()} == {"q0": ["d0"], "q1": ["d1"]}
+
+
+def test_the_whole_evaluation_is_that_of_sentence_transformers_evaluator(base):
+    """Encoding, searching and scoring together, on questions of the help desk; one question there has no answer."""
+    from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+
+    pairs = ft.read_pairs(ft.dataset("faq")).sample(60)
+    task = SearchSet.from_pairs(pairs)
+    task = SearchSet(task.corpus, task.queries | {"lost": "What is the capital of France?"}, task.qrels | {"lost": {}})
+    report = ft.evaluate(base, task, ("hit@1", "mrr@10", "ndcg@10", "recall@10"))
+    evaluator = InformationRetrievalEvaluator(
+        task.queries, task.corpus, {query: set(found) for query, found in task.qrels.items()},
+        accuracy_at_k=[1], mrr_at_k=[10], ndcg_at_k=[10], precision_recall_at_k=[10], show_progress_bar=False, name="faq",
+    )  # fmt: skip
+    theirs = evaluator(base.transformer)
+    assert len(report) == 60, "the question without an answer is left out"
+    for ours, name in (("hit@1", "accuracy@1"), ("mrr@10", "mrr@10"), ("ndcg@10", "ndcg@10"), ("recall@10", "recall@10")):
+        assert report.scores[ours].value == pytest.approx(theirs[f"faq_cosine_{name}"]), ours
 
 
 def test_weights_with_one_changed_byte_are_refused(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from dataclasses import fields
 
 import pytest
 
-from ftkit.data import Chat, Dataset, Split
+from ftkit.data import Chat, Dataset, Pair, ScoredPair, Split
 from ftkit.embed import Embed
 from ftkit.errors import DataError, FtkitError, RecipeError, RunError
 from ftkit.run import Recipe, Run
@@ -19,7 +19,16 @@ CHATS = Dataset((Chat(({"role": "user", "content": "a"}, {"role": "assistant", "
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"loss": "cosine"},
+        {"loss": "triplet"},
+        {"negatives": -1},
+        {"negatives": 1, "loss": "cosent"},
+        {"r": 0},
+        {"r": 1.5},
+        {"alpha": 0},
+        {"matryoshka": (384, 0)},
+        {"matryoshka": (64, 64)},
+        {"matryoshka": 64},
+        {"checkpoint_every": 0},
         {"epochs": 0},
         {"epochs": 1.5},
         {"batch_size": 1},
@@ -39,7 +48,7 @@ def test_a_value_that_cannot_work_is_refused_by_name(wrong):
 
 def test_chats_are_refused_with_their_line_before_a_folder_is_made(tmp_path):
     folder = tmp_path / "run"
-    with pytest.raises(DataError, match=r"chats\.jsonl:7: .*pairs; got a Chat"):
+    with pytest.raises(DataError, match=r"chats\.jsonl:7: .*rows of Pair; got a Chat: use read_pairs"):
         Embed().train(Split(CHATS, CHATS, CHATS), folder=folder)
     assert not folder.exists()
 
@@ -49,21 +58,39 @@ def test_one_pair_alone_is_refused(split, tmp_path):
         Embed().train(Split(split.train[:1], split.val, split.test), folder=tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("loss", "rows", "said"),
+    [
+        ("mnrl", [Pair("a", "b"), Pair("c", " ", where="p.jsonl:2")], r'p\.jsonl:2: want a text in "positive"; got " "'),
+        ("mnrl", [Pair("a", "b"), Pair("c", "c")], "row 2: anchor and positive are the same text"),
+        ("mnrl", [Pair("a", "b"), Pair("c", "b")], "all 2 pairs have the same positive"),
+        ("mnrl", [ScoredPair("a", "b", 1.0)], "rows of Pair; got a ScoredPair: use read_pairs"),
+        ("cosine", [Pair("a", "b")], "rows of ScoredPair; got a Pair: use read_scored_pairs"),
+        ("cosine", [ScoredPair("a", "b", 1.0), ScoredPair("a", "c", 1.0)], "all 2 pairs have the score 1.0"),
+        ("cosent", [ScoredPair("a", "b", 1.5, where="s.jsonl:1")], r's\.jsonl:1: want a number from 0 to 1 in "score"; got 1.5'),
+    ],
+)
+def test_rows_that_cannot_teach_are_refused_before_a_folder_is_made(loss, rows, said, split, tmp_path):
+    with pytest.raises(DataError, match=said):
+        Embed(loss=loss).train(Split(Dataset(tuple(rows)), split.val[:0], split.test), folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_data_set_that_was_not_split_is_refused(split):
     with pytest.raises(FtkitError, match="wants a Split"):
         Embed().train(split.train)
 
 
 def test_a_recipe_survives_its_json():
-    recipe = Embed(base="x/y", epochs=2)
-    assert Recipe.from_dict({"kind": "Embed", "base": "x/y", "epochs": 2}) == recipe
+    recipe = Embed(base="x/y", epochs=2, matryoshka=(384, 64))
+    assert Recipe.from_dict({"kind": "Embed", "base": "x/y", "epochs": 2, "matryoshka": [384, 64]}) == recipe
 
 
 def test_every_field_is_read_by_the_engine():
     from ftkit.embed import engine
 
     nodes = [node for node in ast.walk(ast.parse(inspect.getsource(engine))) if isinstance(node, ast.Attribute)]
-    read = {node.attr for node in nodes if getattr(node.value, "id", "") == "recipe"}
+    read = {node.attr for node in nodes if ast.unparse(node.value) in ("recipe", "self.recipe")}
     assert read == {field.name for field in fields(Embed)}
 
 

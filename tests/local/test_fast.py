@@ -9,9 +9,10 @@ from transformers import AutoModelForCausalLM, Gemma2Config, GemmaConfig, LlamaC
 
 from ftkit.local import loss
 from ftkit.local.chat import IGNORE
-from ftkit.local.fast import cpu_has_bf16, quicken
+from ftkit.local.fast import quicken
 from ftkit.local.fused import LoraLinear, fuse_lora
 from ftkit.local.packing import pack, packs
+from ftkit.trainer import cpu_has_bf16
 
 SHAPE = dict(
     vocab_size=96, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,

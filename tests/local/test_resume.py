@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from ftkit import Run, RunError, Split, Step, Val
+from ftkit import Run, RunError, Split, Step, Val, checkpoints
 from ftkit.data import write_jsonl
-from ftkit.embed.recipe import Embed
 from ftkit.events import Saved
-from ftkit.local import FullFineTune, LoRA, checkpoints
+from ftkit.hosted import Hosted
+from ftkit.local import FullFineTune, LoRA
 
 QUICK = dict(epochs=2, batch_size=4, learning_rate=1e-2, checkpoint_every=2)  # 24 rows: 12 steps
 CHILD = """
@@ -115,7 +115,7 @@ def test_other_rows_than_those_it_was_begun_with_are_refused(tiny_phi, small_spl
 
 def test_what_cannot_resume_says_so(tmp_path):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "recipe.json").write_text(json.dumps({"kind": "Embed"}), encoding="utf-8")
-    with pytest.raises(RunError, match="Embed runs cannot be resumed"):
+    (tmp_path / "run" / "recipe.json").write_text(json.dumps({"kind": "Hosted"}), encoding="utf-8")
+    with pytest.raises(RunError, match="Hosted runs cannot be resumed"):
         Run.open(tmp_path / "run").resume(None)
-    assert LoRA.resumable and not Embed.resumable
+    assert LoRA.resumable and not Hosted.resumable

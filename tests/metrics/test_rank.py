@@ -35,6 +35,18 @@ def test_every_judged_query_is_scored_and_no_other():
     assert per_query({}, {}, ["hit@1"]) == {"hit@1": {}}
 
 
+def test_recall_is_the_share_of_right_answers_found_whatever_their_grade():
+    right = {"q": {"a": 1, "c": 3, "y": 1, "z": 2, "b": 0}}
+    scores = per_query({"q": FOUND["first"]}, right, ["recall@1", "recall@2", "recall@3", "recall@10"])
+    assert [values["q"] for values in scores.values()] == [0.25, 0.25, 0.5, 0.5]
+
+
+def test_a_query_without_an_answer_is_left_out_and_one_without_results_scores_nothing():
+    right = {"unanswerable": {"a": 0}, "unjudged": {}, "answered": {"a": 1}, "nothing found": {"a": 1}}
+    scores = per_query({"unanswerable": {"a": 1.0}, "answered": {"a": 1.0}}, right, ["hit@1", "recall@10"])
+    assert scores["hit@1"] == scores["recall@10"] == {"answered": 1, "nothing found": 0}
+
+
 def test_what_lies_below_the_cut_does_not_count():
     found = {"q": {f"d{i}": -float(i) for i in range(12)}}
     scores = per_query(found, {"q": {"d10": 1}}, ["hit@10", "mrr@10", "ndcg@10", "hit@11"])
@@ -50,9 +62,9 @@ def test_equal_scores_keep_the_order_of_the_ranking(right):
     assert per_query(found, {"q": {other: 1}}, ["hit@1"])["hit@1"]["q"] == 0
 
 
-@pytest.mark.parametrize("wrong", ["recall@10", "hit", "hit@", "hit@0", "hit@ten", "ndcg@-1"])
+@pytest.mark.parametrize("wrong", ["precision@10", "hit", "hit@", "hit@0", "hit@ten", "ndcg@-1"])
 def test_an_unknown_metric_is_refused_with_the_known_ones(wrong):
-    with pytest.raises(FtkitError, match="use hit@k, mrr@k, ndcg@k"):
+    with pytest.raises(FtkitError, match="use hit@k, mrr@k, ndcg@k, recall@k"):
         per_query(FOUND, RIGHT, [wrong])
 
 
@@ -81,7 +93,7 @@ def test_the_means_equal_those_of_sentence_transformers_evaluator():
 
     _, _, found, right = _random_task(1)
     right = {query: dict.fromkeys(documents, 1) for query, documents in right.items()}  # it knows right and wrong only
-    ours = per_query(found, right, METRICS)
+    ours = per_query(found, right, (*METRICS, "recall@1", "recall@10"))
     evaluator = InformationRetrievalEvaluator(
         queries=dict.fromkeys(found, ""),
         corpus={f"d{j}": "" for j in range(40)},
@@ -89,6 +101,7 @@ def test_the_means_equal_those_of_sentence_transformers_evaluator():
         accuracy_at_k=[1, 10],
         mrr_at_k=[10],
         ndcg_at_k=[10],
+        precision_recall_at_k=[1, 10],
     )
     results = [[{"corpus_id": d, "score": s} for d, s in found[query].items()] for query in evaluator.queries_ids]
     theirs = evaluator.compute_metrics(results)
@@ -99,6 +112,8 @@ def test_the_means_equal_those_of_sentence_transformers_evaluator():
             "hit@10": theirs["accuracy@k"][10],
             "mrr@10": theirs["mrr@k"][10],
             "ndcg@10": theirs["ndcg@k"][10],
+            "recall@1": theirs["recall@k"][1],
+            "recall@10": theirs["recall@k"][10],
         }
     )
 

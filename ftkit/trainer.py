@@ -1,0 +1,97 @@
+"""What our trainers share on top of Hugging Face's: events, a stop on request, whole checkpoints, and when bf16 pays."""
+
+import os
+import shutil
+
+import torch
+import torch.distributed as dist
+from safetensors import SafetensorError
+from transformers import TrainerCallback
+
+from ftkit import checkpoints
+from ftkit.errors import RunError
+from ftkit.events import Step, Val
+from ftkit.ranks import leads
+from ftkit.run import Run
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 matrices in hardware (AVX512-BF16 or AMX) and torch may use it.
+
+    Without, bf16 is about a hundred times slower than fp32. ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA can forbid it.
+    """
+    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
+    avx512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    if not (avx512 and any(name in allowed for name in ("ALL", "BF16", "AMX"))):
+        return False
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def any_of(flag: bool, device) -> bool:
+    """Whether the flag is up in any of the processes: the same answer in all of them."""
+    if not dist.is_initialized():
+        return flag
+    flags = torch.tensor(float(flag), device=device)
+    dist.all_reduce(flags, dist.ReduceOp.MAX)
+    return bool(flags)
+
+
+def wait() -> None:
+    """Returns once every process is here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+class Speaker(TrainerCallback):
+    """Turns what the Trainer reports into events, and a wish to stop into a stop after the current step."""
+
+    def __init__(self, run: Run):
+        self.run = run
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" in logs:
+            self.run.emit(
+                Step(
+                    step=state.global_step,
+                    steps=state.max_steps,
+                    loss=float(logs["loss"]),
+                    learning_rate=float(logs["learning_rate"]),
+                    tokens=int(state.num_input_tokens_seen),
+                )
+            )
+        elif "eval_loss" in logs:
+            self.run.emit(Val(step=state.global_step, loss=float(logs["eval_loss"])))
+        if any_of(self.run.stopping, args.device):
+            self.run.cancel()
+        control.should_training_stop |= self.run.stopping
+        control.should_save |= self.run.stopping
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        control.should_evaluate &= not self.run.stopping
+
+
+class WholeCheckpoints:
+    """Mixed into a Trainer with an attribute ``folder``: its checkpoints appear there whole, or not at all."""
+
+    def _get_output_dir(self, trial) -> str:
+        return str(self.folder / "writing")
+
+    def _save_checkpoint(self, model, trial) -> None:
+        if leads():
+            shutil.rmtree(self.folder / "writing", ignore_errors=True)
+        wait()
+        try:
+            super()._save_checkpoint(model, trial)  # the leader all but the others' random states
+            wait()
+            if leads():
+                checkpoints.place(self.folder / "writing" / f"checkpoint-{self.state.global_step}", self.folder)
+        except (OSError, SafetensorError, RuntimeError) as error:
+            last, _ = checkpoints.newest(self.folder)
+            kept = f"{last.name} is intact: make room and call run.resume(split)" if last else "there was none before it"
+            raise RunError(
+                f"{self.folder}: the checkpoint of step {self.state.global_step} could not be written "
+                f"({(str(error).splitlines() or [type(error).__name__])[0]}); {kept}"
+            ) from None
+        finally:
+            if leads():
+                shutil.rmtree(self.folder / "writing", ignore_errors=True)
