@@ -18,6 +18,7 @@ import os as _os
 _os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
+from ftkit import exercise
 from ftkit.abtest import ABTest
 from ftkit.advice import Advice, advise
 from ftkit.check import CheckReport, check
@@ -48,10 +49,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ABTest", "Advice", "BudgetError", "Chat", "CheckReport", "Comparison", "Confusion", "DPO", "DataError", "Dataset",
-    "Embed", "EndpointError", "Estimate", "FewShot", "Finding", "FtkitError", "FullFineTune", "Hosted", "LoRA",
-    "ModelError", "Pair", "Preference", "QLoRA", "RAG", "RecipeError", "Report", "Run", "RunError", "Saved", "ScoredPair",
-    "SearchSet", "ServingCost", "Split", "Status", "Step", "TokenCount", "Val", "advise", "ballot", "bleu", "check", "chrf",
-    "compare", "confusion", "count_tokens", "dataset", "endpoint", "evaluate", "exact_match", "f1", "json_field", "json_fields",
-    "json_valid", "judge", "library_docs", "live", "local_service", "openai", "precision", "read_chats", "read_pairs",
-    "read_preferences", "read_scored_pairs", "read_search", "recall", "rouge", "serving_cost", "write_jsonl",
+    "Embed", "EndpointError", "Estimate", "FewShot", "Finding", "FtkitError", "FullFineTune", "Hosted", "LoRA", "ModelError",
+    "Pair", "Preference", "QLoRA", "RAG", "RecipeError", "Report", "Run", "RunError", "Saved", "ScoredPair", "SearchSet",
+    "ServingCost", "Split", "Status", "Step", "TokenCount", "Val", "advise", "ballot", "bleu", "check", "chrf", "compare",
+    "confusion", "count_tokens", "dataset", "endpoint", "evaluate", "exact_match", "exercise", "f1", "json_field",
+    "json_fields", "json_valid", "judge", "library_docs", "live", "local_service", "openai", "precision", "read_chats",
+    "read_pairs", "read_preferences", "read_scored_pairs", "read_search", "recall", "rouge", "serving_cost", "write_jsonl",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 from ftkit.errors import FtkitError, RecipeError, RunError
+from ftkit.grading import command as grading
 from ftkit.ranks import leads
 
 TRAIN = """Train a recipe on a data file and leave a run folder, as recipe.train(split, folder=...) does in a notebook.
@@ -75,10 +76,14 @@ def main(arguments: list[str] | None = None) -> int:
     train.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
     train.add_argument("--resume", action="store_true", help="go on with the run in --folder, which was stopped or killed")
 
+    grading.add_arguments(commands)
+
     given = parser.parse_args(arguments)
     try:
         if given.command == "compare":
             return _compare(given)
+        if given.command == "grade":
+            return grading.grade(given)
         if given.command == "tour":
             from ftkit.tour import TRACKS, tour as run_tour
 

@@ -1,0 +1,250 @@
+"""From what a learning platform exports to one clean folder a learner.
+
+Canvas   nguyenan_LATE_4711_99887_02_lora-submission-2.zip     name, user id, submission id, file; -2: the third hand-in
+Moodle   An Nguyen_4711_assignsubmission_file/02_lora.zip      name, participant's number
+plain    an/…, an.zip, an.ipynb, "an (1).ipynb", "Copy of an.ipynb"
+
+What cannot be matched to a learner is listed, never dropped in silence. File names are only read, never used as paths:
+every learner's files are unpacked under fixed names into a folder whose name we chose.
+"""
+
+import hashlib
+import re
+import shutil
+import unicodedata
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from ftkit.errors import DataError
+from ftkit.grading import unzip
+from ftkit.grading.artefact import ALLOWED, CLAIMS
+from ftkit.grading.spec import Exercise
+
+NOTEBOOK = "notebook.ipynb"
+LONGEST_NAME = 500
+MOST_FILES = 100_000
+"""Of a bundle: thousands of learners with a handful of files each."""
+LARGEST_NOTEBOOK = 8 * 1024 * 1024
+
+CANVAS = re.compile(r"(?P<name>[^_/]+?)(?:_(?P<late>LATE))?_(?P<id>\d+)_\d+_(?P<file>.+)", re.IGNORECASE)
+MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?")
+JUNK = re.compile(r"(^|/)(__MACOSX|\.ipynb_checkpoints|\.DS_Store|Thumbs\.db|desktop\.ini|\._)")
+TAKEN = (".zip", ".ipynb", ".safetensors", ".json", ".jsonl")
+
+
+@dataclass
+class Submission:
+    """One learner's newest hand-in, in a folder of ours."""
+
+    student: str
+    """The name as the platform wrote it, without control characters."""
+    id: str
+    """The platform's number, or ""."""
+    platform: str
+    """"canvas", "moodle" or "plain"."""
+    key: str
+    """A name for files: letters, digits, - and _, different for every learner."""
+    folder: Path
+    late: bool = False
+    refused: str = ""
+    """Why nothing of it was unpacked, or ""."""
+    notes: list[str] = field(default_factory=list)
+
+    def has(self, name: str) -> bool:
+        return (self.folder / name).is_file()
+
+    @property
+    def sha256(self) -> str:
+        """Over the unpacked files: equal files, equal grade."""
+        digest = hashlib.sha256(self.refused.encode())
+        for path in sorted(self.folder.iterdir()):
+            digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Upload:
+    """One file of one learner, as it lies in the bundle."""
+
+    student: str
+    id: str
+    platform: str
+    late: bool
+    file: str
+    """Its own name, the platform's additions taken off."""
+    path: Path
+    order: tuple
+    """Grows with time: number of the hand-in, then date."""
+
+
+def ingest(bundle: str | Path, exercise: Exercise, work: Path) -> tuple[list[Submission], list[str]]:
+    """(the newest submission of each learner, the names of what belongs to nobody).
+
+    ``bundle`` is the platform's zip, or a folder with what was in it. ``work`` is emptied and filled.
+
+    Raises:
+        DataError: there is nothing there, or the bundle itself is unsafe or damaged.
+    """
+    bundle = Path(bundle)
+    shutil.rmtree(work, ignore_errors=True)
+    raw = work / "raw"
+    raw.mkdir(parents=True)
+    if bundle.is_file():
+        entries = _from_zip(bundle, raw, exercise)
+    elif bundle.is_dir():
+        entries = _from_folder(bundle)
+    else:
+        raise DataError(f"{bundle}: no such file or folder; give the zip that Canvas or Moodle exports, or a folder")
+    uploads, unmatched = [], []
+    for name, path, date in entries:
+        if JUNK.search(name):
+            continue
+        found = _match(name, path, date)
+        unmatched.append(unzip.shown(name)) if found is None else uploads.append(found)
+    learners: dict[tuple[str, str], list[_Upload]] = {}
+    for one in uploads:
+        learners.setdefault((one.platform, one.id or one.student.casefold()), []).append(one)
+    keys: set[str] = set()
+    submissions = [_submission(sorted(some, key=lambda u: u.order), exercise, work, keys) for some in learners.values()]
+    shutil.rmtree(raw, ignore_errors=True)
+    return sorted(submissions, key=lambda s: (s.student.casefold(), s.key)), sorted(unmatched)
+
+
+def _from_zip(bundle: Path, raw: Path, exercise: Exercise) -> list[tuple[str, Path, tuple]]:
+    """(name in the zip, where it lies now, date) of each file, unpacked under numbers."""
+    found = []
+    try:
+        archive = zipfile.ZipFile(bundle)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"{bundle}: not a whole zip file ({error}); export it again, or give a folder") from None
+    with archive:
+        for number, member in enumerate(unzip.members(archive, MOST_FILES)):
+            target = raw / f"{number:06d}"
+            try:
+                unzip.extract(archive, member, target, exercise.limits.upload_mib * 1024 * 1024)
+            except DataError as error:
+                target.write_bytes(b"")
+                target.with_suffix(".refused").write_text(str(error), encoding="utf-8")
+            found.append((member.filename, target, tuple(member.date_time)))
+    return found
+
+
+def _from_folder(bundle: Path) -> list[tuple[str, Path, tuple]]:
+    """The same of a folder; links are not followed."""
+    found = []
+    for path in sorted(bundle.rglob("*")):
+        inside = path.relative_to(bundle)
+        if any((bundle / Path(*inside.parts[: n + 1])).is_symlink() for n in range(len(inside.parts))):
+            continue
+        if path.is_file():
+            found.append((inside.as_posix(), path, (path.stat().st_mtime,)))
+    return found
+
+
+def _match(name: str, path: Path, date: tuple) -> _Upload | None:
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    last = parts[-1]
+    if not last.lower().endswith(TAKEN) or len(name) > LONGEST_NAME:
+        return None
+    for part in parts[:-1]:
+        if moodle := MOODLE.fullmatch(part):
+            return _Upload(clean_name(moodle["name"]), moodle["id"], "moodle", False, last, path, (0, date))
+    if canvas := CANVAS.fullmatch(last):
+        file, again = _again(canvas["file"])
+        return _Upload(clean_name(canvas["name"]), canvas["id"], "canvas", bool(canvas["late"]), file, path, (again, date))
+    inner = parts[:-1]
+    if inner and inner[0].lower() in ("submissions", "submission") and len(parts) > 1:
+        inner = inner[1:]
+    if inner:
+        return _Upload(clean_name(inner[0]), "", "plain", False, _again(last)[0], path, (_again(last)[1], date))
+    stem, again = _again(re.sub(r"\.(zip|ipynb)$", "", last, flags=re.IGNORECASE))
+    if stem == last:
+        return None  # a loose .json or .safetensors says not whose it is
+    stem = re.sub(r"^(Copy of|Bản sao của)\s+", "", stem, flags=re.IGNORECASE)
+    return _Upload(clean_name(stem), "", "plain", False, last, path, (again, date))
+
+
+def _again(name: str) -> tuple[str, int]:
+    """(the name without a hand-in's number, that number): ``a-2.zip``, ``a (2).ipynb``."""
+    match = re.fullmatch(r"(?P<stem>.+?)(?:-(?P<n>\d{1,3})| ?\((?P<m>\d{1,3})\))(?P<ext>\.\w+)?", name)
+    if match is None:
+        return name, 0
+    return match["stem"] + (match["ext"] or ""), int(match["n"] or match["m"])
+
+
+def clean_name(name: str) -> str:
+    """A learner's name for people to read: no control or direction-changing characters, at most 80 characters."""
+    name = unicodedata.normalize("NFC", name)
+    clean = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+    return " ".join(clean.split())[:80] or "no name"
+
+
+def _key(student: str, number: str, taken: set[str]) -> str:
+    plain = re.sub(r"[^a-z0-9]+", "-", unicodedata.normalize("NFKD", student.casefold()).encode("ascii", "ignore").decode())
+    key = "-".join(filter(None, [plain.strip("-")[:40], number[:20]])) or "learner"
+    unique, n = key, 2
+    while unique in taken:
+        unique, n = f"{key}-{n}", n + 1
+    taken.add(unique)
+    return unique
+
+
+def _submission(uploads: list[_Upload], exercise: Exercise, work: Path, keys: set[str]) -> Submission:
+    """The newest zip and, if they are newer, loose files beside it."""
+    newest = uploads[-1]
+    key = _key(newest.student, newest.id, keys)
+    folder = work / key
+    folder.mkdir()
+    found = Submission(newest.student, newest.id, newest.platform, key, folder, late=newest.late)
+    zips = [one for one in uploads if one.file.lower().endswith(".zip")]
+    loose = [one for one in uploads if not one.file.lower().endswith(".zip")]
+    replaced = len(zips) - 1 if zips else 0
+    limits = exercise.limits
+    try:
+        if zips:
+            _refuse_if_marked(zips[-1].path)
+            ignored = unzip.unpack(
+                zips[-1].path, folder, lambda name: wanted(name, exercise), limits.files, limits.upload_mib * 1024 * 1024
+            )
+            if ignored:
+                found.notes.append(f"not read: {', '.join(ignored[:5])}" + (" …" if len(ignored) > 5 else ""))
+        by_name: dict[str, list[_Upload]] = {}
+        for one in loose:
+            if name := wanted(one.file, exercise):
+                by_name.setdefault(name, []).append(one)
+            else:
+                found.notes.append(f"not read: {unzip.shown(one.file)}")
+        for name, some in by_name.items():
+            replaced += len(some) - 1
+            if zips and (folder / name).exists() and zips[-1].order > some[-1].order:
+                continue
+            _refuse_if_marked(some[-1].path)
+            if some[-1].path.stat().st_size > limits.upload_mib * 1024 * 1024:
+                raise DataError(f"{unzip.shown(some[-1].file)} is larger than {limits.upload_mib} MiB")
+            shutil.copyfile(some[-1].path, folder / name)
+        if (folder / NOTEBOOK).exists() and (folder / NOTEBOOK).stat().st_size > LARGEST_NOTEBOOK:
+            raise DataError(f"the notebook is larger than {LARGEST_NOTEBOOK >> 20} MiB; clear its outputs")
+    except DataError as error:
+        shutil.rmtree(folder)
+        folder.mkdir()
+        found.refused = str(error)
+    if replaced:
+        found.notes.append(f"{replaced} older hand-in{'s' if replaced > 1 else ''} not read")
+    return found
+
+
+def _refuse_if_marked(path: Path) -> None:
+    mark = path.with_suffix(".refused")
+    if re.fullmatch(r"\d{6}", path.name) and mark.exists():
+        raise DataError(mark.read_text(encoding="utf-8"))
+
+
+def wanted(name: str, exercise: Exercise) -> str | None:
+    """The name under which a file is kept, or None."""
+    if JUNK.search(name):
+        return None
+    last = PurePosixPath(name.replace("\\", "/")).name
+    if last.lower().endswith(".ipynb"):
+        return NOTEBOOK
+    return last if last in (*ALLOWED[exercise.artefact], CLAIMS) else None
