@@ -1,0 +1,58 @@
+"""What the sandbox lets through, at both levels. The zoo holds the attacks."""
+
+import json
+import os
+
+import pytest
+
+from ftkit.errors import FtkitError
+from ftkit.grading import sandbox
+from ftkit.grading.spec import Limits
+
+LIMITS = Limits(cell_seconds=20, notebook_seconds=60, memory_mib=700)
+needs_bubblewrap = pytest.mark.skipif(not sandbox._works(), reason="needs bubblewrap (Debian: apt install bubblewrap)")
+LEVELS = [pytest.param("bubblewrap", marks=needs_bubblewrap), "process"]
+
+
+def said(code: str, level: str, calls=((1, 2),)) -> dict:
+    job = {
+        "cells": [{"id": "a", "source": code}], "probes": [{"id": "q", "function": "f", "calls": [list(call) for call in calls]}],
+        "cell_seconds": 20, "notebook_seconds": 60, "output_bytes": 100_000,
+    }  # fmt: skip
+    outcome = sandbox.run(job, LIMITS, level)
+    assert not outcome.ended, outcome
+    return json.loads(outcome.output)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_answers_come_back_as_json_and_output_as_text(level):
+    found = said("print('hello')\ndef f(a, b): return {'sum': a + b, 'list': (a, b)}", level)
+    assert found["cells"]["a"] == {"state": "ok", "output": "hello\n"} and found["died"] is False
+    assert json.loads(found["answers"]["q"]["answers"]) == [{"value": {"sum": 3, "list": [1, 2]}}]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_environment_of_the_grader_is_not_there(level, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "a key of the course")
+    found = said("import os\nprint(dict(os.environ))\ndef f(a, b): return sorted(os.environ)", level)
+    assert "a key of the course" not in json.dumps(found)
+
+
+@needs_bubblewrap
+def test_bubblewrap_shows_python_and_the_package_and_nothing_else_of_this_machine(tmp_path):
+    (tmp_path / "secret.key").write_text("secret")
+    here, user = repr(str(tmp_path / "secret.key")), os.path.expanduser("~")
+    exercises = repr(str(sandbox._package_parent() / "exercises"))
+    code = f"import os, ftkit\ndef f(a, b): return [os.path.exists({here}), os.path.exists({exercises}), os.listdir({user!r}) if os.path.exists({user!r}) else [], os.path.exists('/etc/passwd')]"
+    secret, hidden, home, passwords = json.loads(said(code, "bubblewrap")["answers"]["q"]["answers"])[0]["value"]
+    assert not secret and not hidden and not passwords
+    assert set(home) <= {".pyenv", ".local", ".venv"}  # where Python itself may lie
+
+
+def test_a_level_that_is_not_there_is_not_silently_replaced(monkeypatch):
+    monkeypatch.setattr(sandbox, "_works", lambda: False)
+    assert sandbox.level("auto") == "process"
+    with pytest.raises(FtkitError, match="bubblewrap does not work here"):
+        sandbox.level("bubblewrap")
+    with pytest.raises(FtkitError, match="want auto"):
+        sandbox.level("docker")
