@@ -232,6 +232,7 @@ def _ask(exercise: Exercise, one: Submission, calls: dict, level: str, result: R
     result.marks |= marks
     if trouble:
         result.flags.append(trouble)
+    result.flags += [f"{q}: no answer in time" for q, mark in marks.items() if mark.note.endswith("too long.")]
     for name, cell in result.cells.items():
         if cell["state"] in ("too long", "too much output"):
             result.flags.append(f"cell {name}: {cell['state']}")

@@ -9,7 +9,7 @@ from ftkit.errors import FtkitError
 from ftkit.grading import sandbox
 from ftkit.grading.spec import Limits
 
-LIMITS = Limits(cell_seconds=20, notebook_seconds=60, memory_mib=700)
+LIMITS = Limits(cell_seconds=60, notebook_seconds=180, memory_mib=700)
 needs_bubblewrap = pytest.mark.skipif(not sandbox._works(), reason="needs bubblewrap (Debian: apt install bubblewrap)")
 LEVELS = [pytest.param("bubblewrap", marks=needs_bubblewrap), "process"]
 
@@ -17,7 +17,7 @@ LEVELS = [pytest.param("bubblewrap", marks=needs_bubblewrap), "process"]
 def said(code: str, level: str, calls=((1, 2),)) -> dict:
     job = {
         "cells": [{"id": "a", "source": code}], "probes": [{"id": "q", "function": "f", "calls": [list(call) for call in calls]}],
-        "cell_seconds": 20, "notebook_seconds": 60, "output_bytes": 100_000,
+        "cell_seconds": 60, "notebook_seconds": 180, "output_bytes": 100_000,
     }  # fmt: skip
     outcome = sandbox.run(job, LIMITS, level)
     assert not outcome.ended, outcome

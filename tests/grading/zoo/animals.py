@@ -308,7 +308,7 @@ def infinite_loop_in_a_cell(trained):
     return {"infinite_loop_in_a_cell.ipynb": solved(first=("while True: pass",))}
 
 
-@expect("graded", q1=2, q2=0, q3=2)
+@expect("graded", q1=2, q2=0, q3=2, flag="q2: no answer in time")
 def infinite_loop_in_an_answer(trained):
     return {"infinite_loop_in_an_answer.ipynb": solved(q2="def lora_forward(*a):\n    while True: pass")}
 
