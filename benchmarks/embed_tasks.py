@@ -11,13 +11,13 @@ the order of the rows, dropout and the drawing of random pairs; the split is the
 
 import argparse
 import json
-import random
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import ftkit as ft
 from ftkit.files import write_atomic
+from ftkit.pairs import search_task, shuffled, with_random_wrong
 
 DOCS_ROWS, DOCS_QUERIES = 640, 300
 LENGTHS = (384, 256, 128, 64, 32, 16)
@@ -34,38 +34,16 @@ def faq(language: str) -> ft.Split:
     return ft.read_pairs(ft.dataset(name)).split(seed=0, sizes=(0.6, 0.0, 0.4), groups=lambda row: row.group)
 
 
-def search(questions: ft.Dataset, answers: ft.Dataset) -> ft.SearchSet:
-    """The questions, and the answers of every topic; a question's right answer is that of its topic, in any language."""
-    corpus = {pair.group: pair.positive for pair in answers}
-    queries = {f"q{i}": pair.anchor for i, pair in enumerate(questions)}
-    return ft.SearchSet(corpus, queries, {f"q{i}": {pair.group: 1} for i, pair in enumerate(questions)})
-
-
 def tasks() -> dict[str, ft.SearchSet | ft.Dataset]:
     en, vi = (ft.read_pairs(ft.dataset(name)) for name in ("faq", "faq_vi"))
     test = {pair.group for pair in faq("en").test}
     asked_en, asked_vi = ([pair for pair in rows if pair.group in test] for rows in (en, vi))
     return {
-        "faq": search(asked_en, en),
+        "faq": search_task(asked_en, en),
         "docs": docs().test.sample(DOCS_QUERIES),
-        "vi-vi": search(asked_vi, vi),
-        "vi-en": search(asked_vi, en),
+        "vi-vi": search_task(asked_vi, vi),
+        "vi-en": search_task(asked_vi, en),
     }
-
-
-def random_pairs(rows: ft.Dataset, seed: int) -> ft.Dataset:
-    """The tutorials' recipe: each pair with score 1, and its anchor with a positive drawn at random with score 0."""
-    draw = random.Random(seed)
-    scored = [ft.ScoredPair(pair.anchor, pair.positive, 1.0) for pair in rows]
-    for pair in rows:
-        other = draw.choice([one for one in rows if one.positive != pair.positive])
-        scored.append(ft.ScoredPair(pair.anchor, other.positive, 0.0))
-    return ft.Dataset(tuple(scored), f"{rows.name}, random pairs")
-
-
-def shuffled(rows: ft.Dataset, seed: int) -> ft.Dataset:
-    partners = random.Random(seed).sample([pair.positive for pair in rows], len(rows))
-    return ft.Dataset(tuple(ft.Pair(pair.anchor, text) for pair, text in zip(rows, partners)), f"{rows.name}, shuffled")
 
 
 def crossed(vi: ft.Dataset, en: ft.Dataset) -> ft.Dataset:
@@ -86,7 +64,7 @@ def training(arm: str, seed: int) -> tuple[ft.Embed, ft.Dataset]:
     if way == "shuffled":
         return recipe, shuffled(rows, seed)
     if way in ("cosine", "cosent"):
-        return replace(recipe, loss=way), random_pairs(rows, seed)
+        return replace(recipe, loss=way), with_random_wrong(rows, seed)
     if way == "hard":
         return replace(recipe, negatives=1, batch_size=32), rows
     if way == "lora":

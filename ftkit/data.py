@@ -132,6 +132,7 @@ class SearchSet:
     """query id → text"""
     qrels: dict[str, dict[str, int]]
     """query id → {document id: relevance, 1 or more}; "query relevances" in the words of TREC."""
+    name: str = field(default="search", compare=False)
 
     def __post_init__(self):
         for query, documents in self.qrels.items():

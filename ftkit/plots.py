@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -113,6 +113,27 @@ def side_by_side(reports: Sequence[Report], metric: str, title: str = "") -> Pic
         axes.set_xlim(0, 1.12 * max(1e-9, *(score.high for score in scores)))
         axes.set(title=title, xlabel=f"{metric} · lines: 95 % interval")
     return Picture(figure, ", ".join(f"{report.model}: {score}" for report, score in zip(reports, scores)))
+
+
+def curves(lines: Mapping[str, Mapping[float, float]], xlabel: str, ylabel: str, title: str = "") -> Picture:
+    """A line for each name over an axis that doubles; the first one grey and dashed, as what the others must beat."""
+    shades = (GREY, *(ACCENT if i % 2 else INK for i in range(1, len(lines))))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(5, 3), layout="constrained")
+        axes = figure.subplots()
+        for (name, points), colour in zip(lines.items(), shades):
+            axes.plot(*zip(*sorted(points.items())), "--o" if colour == GREY else "-o", color=colour, markersize=3.5)
+            start = min(points)  # the names stand at the left end, where the lines lie furthest apart
+            beside = {"textcoords": "offset points", "ha": "right", "va": "center", "color": colour}
+            axes.annotate(name, (start, points[start]), (-6, 0), **beside)
+        ticks = sorted({x for points in lines.values() for x in points})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
+        axes.set_xlim(ticks[0] / 2.5, ticks[-1] * 1.1)
+        axes.set_ylim(0, 1.08 * max(value for points in lines.values() for value in points.values()))
+        axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    told = {name: ", ".join(f"{value:.3f} at {x:g}" for x, value in sorted(points.items())) for name, points in lines.items()}
+    return Picture(figure, "; ".join(f"{name}: {numbers}" for name, numbers in told.items()))
 
 
 def break_even(cost: ServingCost, title: str = "") -> Picture:

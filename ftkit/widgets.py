@@ -1,10 +1,11 @@
-"""Things to try by hand in a notebook: the advisor, the blind voter, the cost slider, an A/B test to play with.
+"""Things to try by hand in a notebook: the advisor, a search box, the blind voter, the cost slider, an A/B test to play with.
 
 Core ipywidgets only. Everything works by keyboard (Tab, arrows, Space, Enter), and every answer is also text: in the
 widget, and as the cell's plain output for readers whose page shows no widgets.
 """
 
 import html
+from collections.abc import Callable
 
 import ipywidgets
 
@@ -74,6 +75,14 @@ def advisor() -> Panel:
 
     panel = Panel([*boxes.values(), examples, gpu], answer, "advisor")
     panel.questions = {**boxes, "examples": examples, "gpu_gib": gpu}
+    return panel
+
+
+def search_box(rankings: Callable[[str], object], question: str) -> Panel:
+    """A line to type a question in; Enter shows what ``rankings(question)`` finds. Introduced in lesson 03."""
+    asked = ipywidgets.Text(question, description="Search for", continuous_update=False, style=WIDE, layout=LAYOUT)
+    panel = Panel([asked], lambda: rankings(asked.value), "search")
+    panel.question = asked
     return panel
 
 

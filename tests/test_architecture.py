@@ -15,7 +15,7 @@ PACKAGE = ROOT / "ftkit"
 LAYERS = [
     {"errors", "events", "files", "checkpoints", "prices", "ranks", "rules", "tables"},
     {"split", "data", "stats", "metrics", "datasets", "advice", "tokens"},
-    {"check", "estimate", "run", "report", "prompting", "comparison", "vote", "abtest", "cost"},
+    {"check", "pairs", "estimate", "run", "report", "prompting", "comparison", "vote", "abtest", "cost"},
     {"hosted", "local", "embed", "judge"},  # their __init__ and recipe files: the light ones
     {"hosted/*", "local/*", "embed/*", "trainer", "plots"},  # engines: heavy libraries at the top
     {"service", "live", "widgets", "exercise", "grading", "tour", "doctor", "cli", "__main__", "__init__"},

@@ -169,6 +169,16 @@ def test_an_unknown_metric_is_asked_for_with_the_known_ones_in_sight(test_rows):
         compare(one, one)["f1"]
 
 
+def test_curves_say_their_numbers_and_mark_every_x():
+    from ftkit.plots import curves
+
+    shown = curves({"base": {64: 0.25, 32: 0.125}, "tuned": {32: 0.5, 64: 0.75}}, "numbers", "NDCG@10", "a title")
+    assert repr(shown) == "base: 0.125 at 32, 0.250 at 64; tuned: 0.500 at 32, 0.750 at 64"
+    axes = shown.figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["32", "64"] and axes.get_title(loc="left") == "a title"
+    assert shown.png.startswith(b"\x89PNG")
+
+
 def test_several_models_stand_side_by_side_and_the_picture_says_their_numbers(test_rows):
     from ftkit.plots import side_by_side
 

@@ -26,7 +26,8 @@ def votes(tmp_path):
 
 def make_all(votes):
     cost = serving_cost(model="gpt-4o-mini-2024-07-18", input_tokens=500, output_tokens=100, requests_per_second=5)
-    return widgets.advisor(), widgets.cost_slider(cost), widgets.ab_player(), widgets.voter(votes)
+    search = widgets.search_box(lambda question: f"nothing found for {question!r}", "a question")
+    return widgets.advisor(), search, widgets.cost_slider(cost), widgets.ab_player(), widgets.voter(votes)
 
 
 def test_only_core_widgets_are_used_and_every_control_can_be_reached_by_tab_and_has_a_name(votes):
@@ -58,6 +59,14 @@ def test_the_advisor_says_what_the_function_says():
     import inspect
 
     assert set(one.questions) == set(inspect.signature(advise).parameters), "every question of the function is asked"
+
+
+def test_the_search_box_shows_what_the_question_in_it_finds():
+    one = widgets.search_box(str.upper, "a <question>")
+    assert one.text == "A <QUESTION>" and "A &lt;QUESTION&gt;" in one.answer.value
+    one.question.value = "another"
+    assert one.text == "ANOTHER" and "ANOTHER" in one.answer.value
+    assert not one.question.continuous_update, "Enter searches, not every letter"
 
 
 def test_the_slider_tells_the_number_in_words():
