@@ -164,3 +164,8 @@ def test_json_metrics_by_hand():
 
 def test_exact_match_forgives_outer_blanks_only():
     assert exact_match("a", " a\n") == 1.0 and exact_match("a", "A") == 0.0
+
+
+def test_counting_rows_for_bleu_warns_of_nothing(caplog):
+    assert bleu().prepare(["a b c d e", "x y"], ["a b c d", "x"])([0, 1]) > 0
+    assert not caplog.records
