@@ -115,6 +115,19 @@ def side_by_side(reports: Sequence[Report], metric: str, title: str = "") -> Pic
     return Picture(figure, ", ".join(f"{report.model}: {score}" for report, score in zip(reports, scores)))
 
 
+def levels_on_weights(weights: Sequence[float], levels: Sequence[float], title: str = "") -> Picture:
+    """How often each weight between −1 and 1 occurs (grey), and the levels that it is rounded to (blue lines)."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(5, 2.2), layout="constrained")
+        axes = figure.subplots()
+        axes.hist(weights, bins=101, range=(-1, 1), density=True, color=GREY, alpha=0.6)
+        for level in levels:
+            axes.axvline(level, color=ACCENT, linewidth=1)
+        axes.set(xlabel="weight, as a share of the largest in its block", ylabel="density", title=title)
+        axes.set_yticks([])
+    return Picture(figure, "levels at " + ", ".join(f"{level:.2f}" for level in levels))
+
+
 def curves(lines: Mapping[str, Mapping[float, float]], xlabel: str, ylabel: str, title: str = "") -> Picture:
     """A line for each name over an axis that doubles; the first one grey and dashed, as what the others must beat."""
     shades = (GREY, *(ACCENT if i % 2 else INK for i in range(1, len(lines))))

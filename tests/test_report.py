@@ -169,6 +169,15 @@ def test_an_unknown_metric_is_asked_for_with_the_known_ones_in_sight(test_rows):
         compare(one, one)["f1"]
 
 
+def test_levels_stand_on_the_weights_they_round():
+    from ftkit.plots import levels_on_weights
+
+    shown = levels_on_weights([-0.5, 0.0, 0.01, 0.4], [-1.0, 0.0, 1.0], "a title")
+    assert repr(shown) == "levels at -1.00, 0.00, 1.00" and shown.png.startswith(b"\x89PNG")
+    lines = [line.get_xdata()[0] for line in shown.figure.axes[0].lines]
+    assert lines == [-1.0, 0.0, 1.0]
+
+
 def test_curves_say_their_numbers_and_mark_every_x():
     from ftkit.plots import curves
 
