@@ -2,8 +2,9 @@
 
 import os
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,6 +23,17 @@ warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", F
 
 BATCH = 32
 """Prompts answered together."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No hints of transformers inside, only its errors."""
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
 
 
 @dataclass(frozen=True)
@@ -193,8 +205,12 @@ class LocalModel:
     def _dequantized(self) -> PeftModel:
         """The base brought back from 4 bits, with the adapter in use on it."""
         base, _ = load_base(self._base, self.nf4)
-        plain = get_peft_model(base.dequantize(), self.model.peft_config[self.in_use])
-        set_peft_model_state_dict(plain, get_peft_model_state_dict(self.model, adapter_name=self.in_use))
+        config = replace(self.model.peft_config[self.in_use], base_model_name_or_path=base.name_or_path)
+        with quiet():
+            base = base.dequantize()
+        plain = get_peft_model(base, config)
+        learnt = get_peft_model_state_dict(self.model, adapter_name=self.in_use, save_embedding_layers=False)
+        set_peft_model_state_dict(plain, learnt)
         return plain
 
     def save(self, folder: str | os.PathLike, replace: bool = False) -> Path:

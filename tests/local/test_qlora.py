@@ -50,10 +50,13 @@ def test_training_on_4_bits_learns_and_the_run_reopens_as_it_was(run):
     assert "4 bits" in base.name and (base.logits("Where?") - run.model.logits("Where?")).abs().max() > 1e-3
 
 
-def test_merging_is_exact_on_the_numbers_it_was_trained_on(run, tmp_path):
+def test_merging_is_exact_on_the_numbers_it_was_trained_on_and_says_nothing(run, tmp_path, capfd, recwarn):
     from transformers import AutoModelForCausalLM
 
+    run.model.logits("Where?")
+    capfd.readouterr(), recwarn.clear()
     merged = run.model.merge()
+    assert (capfd.readouterr(), [str(one.message) for one in recwarn]) == (("", ""), [])
     assert torch.allclose(merged.logits("Where is my order?"), run.model.logits("Where is my order?"), atol=1e-5)
     plain = AutoModelForCausalLM.from_pretrained(merged.save(tmp_path / "merged"))
     assert not getattr(plain, "is_quantized", False) and plain.dtype == torch.float32
