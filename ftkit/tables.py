@@ -1,7 +1,14 @@
 """Small tables as text and as HTML. The HTML brings no colours: it takes those of the page it stands on."""
 
 import html
+import re
 from collections.abc import Sequence
+
+
+NO_WRAP = " style='white-space:nowrap'"
+
+LONGEST_FIGURE = 40
+"""Characters of a cell that begins with a digit and must not be broken; a longer one is a sentence."""
 
 
 def number(value: float, sign: bool = False) -> str:
@@ -44,13 +51,22 @@ def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A ``<table>``; every text is escaped."""
-    cells = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    """A ``<table>``; every text is escaped, and a figure with its interval stays on one line."""
+    cells = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
     head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
     return (
         f"<table><caption style='text-align:left'>{html.escape(caption)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
     )
+
+
+def _cell(text: str) -> str:
+    """
+    >>> _cell("+0.100 [-0.020, +0.220]"), _cell("better")
+    ("<td style='white-space:nowrap'>+0.100 [-0.020, +0.220]</td>", '<td>better</td>')
+    """
+    figure = re.match(r"[-+$]?\d", text) and len(text) <= LONGEST_FIGURE
+    return f"<td{NO_WRAP if figure else ''}>{html.escape(text)}</td>"
 
 
 PAGE_STYLE = """

@@ -163,6 +163,15 @@ def test_a_comparison_is_a_page_that_needs_nothing_else_by_day_and_by_night(test
         assert "color" not in shown, "a notebook's own colours are used, light or dark"
 
 
+def test_a_figure_with_its_interval_stays_on_one_line_and_a_verdict_may_wrap(test_rows):
+    before = evaluate(Parrot("base", test_rows, lambda i: i < 50), test_rows)
+    after = evaluate(Parrot("tuned", test_rows, lambda i: i > 20), test_rows)
+    change = compare(before, after)
+    shown, interval = change._repr_html_(), change.table()[1][0][3]
+    assert f"<td style='white-space:nowrap'>{interval}</td>" in shown
+    assert f"<td>{change['exact_match'].words}</td>" in shown
+
+
 def test_an_unknown_metric_is_asked_for_with_the_known_ones_in_sight(test_rows):
     one = evaluate(Parrot("m", test_rows, bool), test_rows)
     with pytest.raises(KeyError, match="compared were exact_match"):
