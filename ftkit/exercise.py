@@ -96,7 +96,7 @@ def submit(run=None, report=None, *, notebook: str | os.PathLike | None = None, 
         return None
     try:
         files, said = _artefact(run, extra or {})
-    except FtkitError as error:
+    except (FtkitError, OSError) as error:
         print(f"✗ not handed in: {error}")
         return None
     if report is not None:

@@ -205,13 +205,16 @@ def fingerprint(tensors: dict[str, np.ndarray]) -> str:
 def signature(tensors: dict[str, np.ndarray], size: int = 64) -> list[float]:
     """``size`` random projections of what was learnt, scaled to length 1: nearly equal weights, nearly equal signatures.
 
-    Only what training moves away from zero counts (B of an adapter): A starts random, alike for equal seeds.
+    Of an adapter the products B·A count: they start at zero, and stay the same when its ranks are shuffled or padded.
     """
-    keys = sorted(key for key in tensors if key.endswith("lora_B.weight")) or sorted(tensors)
+    learnt = {
+        key: value @ tensors[key.replace("lora_B", "lora_A")] for key, value in tensors.items() if key.endswith("lora_B.weight")
+    }
+    learnt = learnt or tensors
     total = np.zeros(size)
-    for number, key in enumerate(keys):
+    for number, key in enumerate(sorted(learnt)):
         rng = np.random.default_rng(number)
-        values = tensors[key].reshape(-1)
+        values = learnt[key].reshape(-1)
         places = rng.integers(0, size, values.size)
         signs = rng.choice(np.array([-1.0, 1.0]), values.size)
         total += np.bincount(places, weights=values * signs, minlength=size)

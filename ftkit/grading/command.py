@@ -35,6 +35,7 @@ def grade(given: Namespace) -> int:
 
     from ftkit.grading import gradebook, report, run, sandbox
 
+    report.read_manual(Path(given.out) / report.MANUAL)  # what is wrong with it should be said now, not after an hour
     level = sandbox.level(given.isolation)
     print(f"learners' code runs in {sandbox.LEVELS[level]}", file=sys.stderr)
     with tqdm(total=1, unit="step", disable=None) as bar:

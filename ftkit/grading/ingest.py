@@ -1,7 +1,7 @@
 """From what a learning platform exports to one clean folder a learner.
 
 Canvas   nguyenan_LATE_4711_99887_02_lora-submission-2.zip     name, user id, submission id, file; -2: the third hand-in
-Moodle   An Nguyen_4711_assignsubmission_file/02_lora.zip      name, participant's number
+Moodle   An Nguyen_4711_assignsubmission_file/02_lora.zip      name, participant's number; also with _ for /
 plain    an/…, an.zip, an.ipynb, "an (1).ipynb", "Copy of an.ipynb"
 
 What cannot be matched to a learner is listed, never dropped in silence. File names are only read, never used as paths:
@@ -22,13 +22,15 @@ from ftkit.grading.artefact import ALLOWED, CLAIMS
 from ftkit.grading.spec import Exercise
 
 NOTEBOOK = "notebook.ipynb"
+MARKER = ".ftkit-grade"
+"""Lies in the folder that we may empty."""
 LONGEST_NAME = 500
 MOST_FILES = 100_000
 """Of a bundle: thousands of learners with a handful of files each."""
 LARGEST_NOTEBOOK = 8 * 1024 * 1024
 
 CANVAS = re.compile(r"(?P<name>[^_/]+?)(?:_(?P<late>LATE))?_(?P<id>\d+)_\d+_(?P<file>.+)", re.IGNORECASE)
-MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?")
+MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<file>.*)")
 JUNK = re.compile(r"(^|/)(__MACOSX|\.ipynb_checkpoints|\.DS_Store|Thumbs\.db|desktop\.ini|\._)")
 TAKEN = (".zip", ".ipynb", ".safetensors", ".json", ".jsonl")
 
@@ -87,19 +89,25 @@ def ingest(bundle: str | Path, exercise: Exercise, work: Path) -> tuple[list[Sub
         DataError: there is nothing there, or the bundle itself is unsafe or damaged.
     """
     bundle = Path(bundle)
+    if bundle.is_dir() and work.resolve().is_relative_to(bundle.resolve()):
+        raise DataError(f"{work.parent}: lies in the folder of submissions; choose another folder for the grades")
+    if work.is_dir() and any(work.iterdir()) and not (work / MARKER).exists():
+        raise DataError(f"{work}: holds files that are not the grader's; choose another folder for the grades")
     shutil.rmtree(work, ignore_errors=True)
     raw = work / "raw"
     raw.mkdir(parents=True)
+    (work / MARKER).write_text("Made by ftkit grade, which empties this folder.\n", encoding="utf-8")
+    uploads, unmatched = [], []
     if bundle.is_file():
-        entries = _from_zip(bundle, raw, exercise)
+        entries, unmatched = _from_zip(bundle, raw, exercise)
     elif bundle.is_dir():
         entries = _from_folder(bundle)
     else:
         raise DataError(f"{bundle}: no such file or folder; give the zip that Canvas or Moodle exports, or a folder")
-    uploads, unmatched = [], []
+    entries = [one for one in entries if not JUNK.search(one[0])]
+    outer = _outer([name for name, _, _ in entries])
     for name, path, date in entries:
-        if JUNK.search(name):
-            continue
+        name = name[len(outer) :]
         found = _match(name, path, date)
         unmatched.append(unzip.shown(name)) if found is None else uploads.append(found)
     learners: dict[tuple[str, str], list[_Upload]] = {}
@@ -111,15 +119,38 @@ def ingest(bundle: str | Path, exercise: Exercise, work: Path) -> tuple[list[Sub
     return sorted(submissions, key=lambda s: (s.student.casefold(), s.key)), sorted(unmatched)
 
 
-def _from_zip(bundle: Path, raw: Path, exercise: Exercise) -> list[tuple[str, Path, tuple]]:
-    """(name in the zip, where it lies now, date) of each file, unpacked under numbers."""
-    found = []
+def _outer(names: list[str]) -> str:
+    """The folder around everything, where it is that of the class and not that of one learner; else "".
+
+    >>> _outer(["02/an.ipynb", "02/binh.ipynb"]), _outer(["an/a.ipynb", "an/a (1).ipynb", "an/a.zip"])
+    ('02/', '')
+    """
+    first = {name.partition("/")[0] for name in names}
+    if len(first) != 1 or not all("/" in name for name in names) or any(map(MOODLE.fullmatch, first)):
+        return ""
+    outer = first.pop() + "/"
+    inner = [PurePosixPath(name[len(outer) :]) for name in names if name.lower().endswith((".ipynb", ".zip"))]
+    loose = {(path.suffix, _again(path.stem)[0]) for path in inner if len(path.parts) == 1}
+    learners = max((sum(suffix == one for suffix, _ in loose) for one in (".zip", ".ipynb")), default=0)
+    return outer if learners > 1 or len({path.parts[0] for path in inner if len(path.parts) > 1}) > 1 else ""
+
+
+def _from_zip(bundle: Path, raw: Path, exercise: Exercise) -> tuple[list[tuple[str, Path, tuple]], list[str]]:
+    """([(name in the zip, where it lies now, date)] of each file, unpacked under numbers; names of what is not unpacked)."""
+    found, left = [], []
     try:
         archive = zipfile.ZipFile(bundle)
     except (zipfile.BadZipFile, OSError) as error:
         raise DataError(f"{bundle}: not a whole zip file ({error}); export it again, or give a folder") from None
     with archive:
-        for number, member in enumerate(unzip.members(archive, MOST_FILES)):
+        if len(archive.infolist()) > MOST_FILES:
+            raise DataError(f"{bundle}: more than {MOST_FILES:,} files; give it in parts")
+        for number, member in enumerate(archive.infolist()):
+            if member.is_dir():
+                continue
+            if why := unzip.unsafe(member):  # a learner's odd file name must not stop the class
+                left.append(f"{unzip.shown(member.filename)} ({why})")
+                continue
             target = raw / f"{number:06d}"
             try:
                 unzip.extract(archive, member, target, exercise.limits.upload_mib * 1024 * 1024)
@@ -127,7 +158,7 @@ def _from_zip(bundle: Path, raw: Path, exercise: Exercise) -> list[tuple[str, Pa
                 target.write_bytes(b"")
                 target.with_suffix(".refused").write_text(str(error), encoding="utf-8")
             found.append((member.filename, target, tuple(member.date_time)))
-    return found
+    return found, left
 
 
 def _from_folder(bundle: Path) -> list[tuple[str, Path, tuple]]:
@@ -153,6 +184,8 @@ def _match(name: str, path: Path, date: tuple) -> _Upload | None:
     if canvas := CANVAS.fullmatch(last):
         file, again = _again(canvas["file"])
         return _Upload(clean_name(canvas["name"]), canvas["id"], "canvas", bool(canvas["late"]), file, path, (again, date))
+    if len(parts) == 1 and (moodle := MOODLE.fullmatch(last)):
+        return _Upload(clean_name(moodle["name"]), moodle["id"], "moodle", False, moodle["file"], path, (0, date))
     inner = parts[:-1]
     if inner and inner[0].lower() in ("submissions", "submission") and len(parts) > 1:
         inner = inner[1:]
@@ -181,7 +214,8 @@ def clean_name(name: str) -> str:
 
 
 def _key(student: str, number: str, taken: set[str]) -> str:
-    plain = re.sub(r"[^a-z0-9]+", "-", unicodedata.normalize("NFKD", student.casefold()).encode("ascii", "ignore").decode())
+    letters = unicodedata.normalize("NFKD", student.casefold().replace("đ", "d")).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^a-z0-9]+", "-", letters)
     key = "-".join(filter(None, [plain.strip("-")[:40], number[:20]])) or "learner"
     unique, n = key, 2
     while unique in taken:

@@ -11,6 +11,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from ftkit.errors import DataError
 from ftkit.files import write_atomic
 from ftkit.grading.run import OF_OTHERS, Graded, Result
 from ftkit.grading.sandbox import LEVELS
@@ -26,6 +27,8 @@ class Given:
 
     points: float | None
     comment: str
+    row: dict
+    """The line it stood in."""
 
 
 def write(graded: Graded, out: str | Path, assignment: str | None = None) -> dict[str, Path]:
@@ -72,21 +75,41 @@ def total_of(exercise: Exercise, result: Result, given: dict) -> float | None:
 
 
 def read_manual(path: Path) -> dict[tuple[str, str, str], Given]:
-    """{(key, question, id of the answer): what a person gave}; a cell that is no number counts as blank."""
+    """{(key, question, id of the answer): what a person gave}, with commas or semicolons between the cells.
+
+    Raises:
+        DataError: it cannot be read, or holds points that are no points. Nothing may be lost that a person wrote.
+    """
     found = {}
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except OSError:
+    except FileNotFoundError:
         return {}
-    for row in csv.DictReader(io.StringIO(text)):
-        try:
-            points = float((row.get("points") or "").replace(",", "."))
-            points = points if 0 <= points <= 1000 else None
-        except ValueError:
-            points = None
-        key = (row.get("key") or "", row.get("question") or "", row.get("answer_id") or "")
-        found[key] = Given(points, row.get("comment") or "")
+    except ValueError:
+        raise DataError(f"{path}: not in UTF-8; save it as “CSV UTF-8”") from None
+    head = text.partition("\n")[0]
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
+    if missing := {"key", "question", "points", "comment", "answer_id"} - set(rows.fieldnames or ()):
+        raise DataError(f"{path}: has no column {', '.join(sorted(missing))}; put it back, or move the file away to begin anew")
+    for row in rows:
+        key = (row["key"] or "", row["question"] or "", row["answer_id"] or "")
+        where = f"{path}: {key[0]}, {key[1]}"
+        if key in found:
+            raise DataError(f"{where}: stands there twice; keep one of the two lines")
+        found[key] = Given(_points(row["points"], row.get("most"), where), (row["comment"] or "").strip().removeprefix("'"), row)
     return found
+
+
+def _points(text: str | None, most: str | None, where: str) -> float | None:
+    if not (text or "").strip():
+        return None
+    try:
+        points, most = float(text.replace(",", ".")), float((most or "inf").replace(",", "."))
+    except ValueError:
+        raise DataError(f"{where}: points are {text!r}; want a number, or nothing") from None
+    if not 0 <= points <= most:
+        raise DataError(f"{where}: points are {text}; want 0 to {most:g}")
+    return points
 
 
 def _grades(graded: Graded, given: dict) -> list[list]:
@@ -101,16 +124,18 @@ def _grades(graded: Graded, given: dict) -> list[list]:
 
 
 def _manual(graded: Graded, given: dict) -> list[list]:
-    rows = [list(MANUAL_HEADS)]
+    """What a person must read; below it what a person wrote of answers that are not in this bundle, or were replaced."""
+    rows, kept = [list(MANUAL_HEADS)], dict(given)
     for r in graded.results:
         for q in graded.exercise.questions:
             if r.marks[q.id].status not in ("to be read", "unverified", "not graded"):
                 continue
             answer = _answer_id(r, q.id)
-            was = given.get((r.key, q.id, answer), Given(None, ""))
+            was = kept.pop((r.key, q.id, answer), Given(None, "", {}))
             text = r.texts.get(q.id) or f"[{r.marks[q.id].status}: {r.marks[q.id].note}]"
             rows.append([r.key, r.student, q.id, q.points, was.points, was.comment, text, answer])
-    return rows
+    old = [one.row for one in kept.values() if one.points is not None or one.comment]
+    return rows + [[row.get(name) for name in MANUAL_HEADS] for row in old]
 
 
 def _answer_id(result: Result, question: str) -> str:

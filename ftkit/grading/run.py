@@ -1,7 +1,7 @@
 """Grade a whole class: every submission on its own, in parallel, none able to stop the others.
 
-First all notebooks run in their sandboxes, then all artefacts are measured; each result is written as soon as it is
-there, so that a run that was broken off goes on, and a second run grades only what changed.
+First all notebooks run in their sandboxes, then all artefacts are measured. What is known of a submission is written after
+each of the two, so that a run that was broken off goes on, and a second run grades only what changed.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from ftkit.errors import DataError
 from ftkit.files import write_atomic
 from ftkit.grading import artefact, dataset, measure, probes, sandbox
 from ftkit.grading.ingest import NOTEBOOK, Submission, ingest
-from ftkit.grading.probes import Mark
+from ftkit.grading.probes import Mark, printable
 from ftkit.grading.spec import Exercise, read_exercise, read_secret, seed_of
 
 FAR = 0.1
@@ -26,6 +26,9 @@ FAR = 0.1
 
 ALIKE = 0.999
 """The cosine of two signatures from which weights count as nearly the same."""
+
+FAILED = "the grader failed"
+"""How a flag begins that tells of a mistake of ours."""
 
 OF_OTHERS = ("the same weights as", "nearly the same weights as", "the same rows as", "the same job as")
 """How flags begin that name other learners; they are for the instructor alone."""
@@ -56,6 +59,8 @@ class Result:
     measured: dict = field(default_factory=dict)
     sha256: str = ""
     """Of the submission and of all that its grade depends on."""
+    done: bool = False
+    """False: its notebook was run, but what was trained has not been measured yet."""
 
     @classmethod
     def of(cls, one: Submission) -> "Result":
@@ -114,30 +119,40 @@ def grade(
     workers = workers or os.cpu_count() or 1
     submissions, unmatched = ingest(bundle, exercise, out / "work")
     base = hashlib.sha256(json.dumps([exercise.fingerprint(key), level, rows]).encode()).hexdigest()
-    results, todo = {}, []
+    results, todo, unmeasured = {}, [], []
     for one in submissions:
         want = hashlib.sha256(f"{base}{one.student}{one.id}{one.sha256}{bool(service)}".encode()).hexdigest()
         found = _cached(out / "results" / f"{one.key}.json", want)
         if found:
             found.late, found.notes = one.late, list(one.notes)
             results[one.key] = found
+            if not found.done:
+                unmeasured.append(one)
         else:
             results[one.key] = Result.of(one)
             results[one.key].sha256 = want
             todo.append(one)
-    fresh, peak = len(todo), [0]
+    peak = [0]
     told = progress or (lambda done, total, text: None)
     calls = probes.hidden_calls(exercise, key)
     measured = exercise.of_kind("measure")
-    total = fresh * (2 if measured else 1)
+    unmeasured += todo
+    total = len(unmeasured) + (len(todo) if measured else 0)
 
     def ask(one: Submission) -> None:
         outcome = _ask(exercise, one, calls, level, results[one.key])
         peak[0] = max(peak[0], outcome)
         dataset.mark(exercise, one, results[one.key], service)
 
-    _each(todo, ask, workers, results, told, 0, total)
-    if measured and todo:
+    def save(one: Submission) -> None:
+        write_atomic(out / "results" / f"{one.key}.json", json.dumps(asdict(results[one.key]), indent=1) + "\n")
+
+    def finish(one: Submission) -> None:
+        _settle(exercise, results[one.key])
+        save(one)
+
+    _each(todo, ask, save if measured else finish, workers, results, told, 0, total)
+    if measured and unmeasured:
         pool: SimpleQueue = SimpleQueue()
         meters = [measure.Worker(exercise, rows)]
 
@@ -150,32 +165,34 @@ def grade(
 
         try:
             baseline = meters[0].baseline()
-            meters += [measure.Worker(exercise, rows, baseline) for _ in range(min(workers, fresh) - 1)]
+            meters += [measure.Worker(exercise, rows, baseline) for _ in range(min(workers, len(unmeasured)) - 1)]
             for meter in meters:
                 pool.put(meter)
-            _each(todo, weigh, workers, results, told, fresh, total)
+            _each(unmeasured, weigh, finish, workers, results, told, len(todo), total)
         finally:
             for meter in meters:
                 meter.close()
-    for one in todo:
-        result = results[one.key]
-        _settle(exercise, one, result)
-        write_atomic(out / "results" / f"{one.key}.json", json.dumps(asdict(result), ensure_ascii=False, indent=1) + "\n")
     ordered = [results[one.key] for one in submissions]
     copies(ordered)
-    return Graded(exercise, level, ordered, unmatched, fresh, peak[0])
+    return Graded(exercise, level, ordered, unmatched, len(unmeasured), peak[0])
 
 
-def _each(todo: Sequence[Submission], work: Callable, workers: int, results: dict, told: Callable, done: int, total: int) -> None:
-    """Do ``work`` for each; what goes wrong in one is noted there and nowhere else."""
-    with ThreadPoolExecutor(workers) as pool:
+def _each(
+    todo: Sequence[Submission], work: Callable, after: Callable, workers: int, results: dict, told: Callable, done: int, total: int
+) -> None:
+    """Do ``work`` for each, and ``after`` when it is done; what goes wrong in one is noted there and nowhere else."""
+    pool = ThreadPoolExecutor(workers)
+    try:
         waiting = {pool.submit(work, one): one for one in todo}
         for future in as_completed(waiting):
             one = waiting[future]
             done += 1
             if error := future.exception():
-                results[one.key].flags.append(f"the grader failed: {type(error).__name__}: {str(error)[:200]}")
+                results[one.key].flags.append(f"{FAILED}: {type(error).__name__}: {str(error)[:200]}")
+            after(one)
             told(done, total, one.student)
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C waits for those that run, not for the whole class
 
 
 def _hidden_rows(exercise: Exercise, key: bytes, hidden: str | Path | None) -> list[dict]:
@@ -195,7 +212,8 @@ def _cached(path: Path, want: str) -> Result | None:
         found = Result.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return found if found.sha256 == want and found.status != "grader error" else None
+    failed = any(flag.startswith(FAILED) for flag in found.flags)
+    return found if found.sha256 == want and not failed else None
 
 
 def _ask(exercise: Exercise, one: Submission, calls: dict, level: str, result: Result) -> int:
@@ -292,7 +310,7 @@ def _source(cell: dict) -> str:
     source = cell.get("source", "")
     if isinstance(source, list):
         source = "".join(line for line in source if isinstance(line, str))
-    return source if isinstance(source, str) else ""
+    return printable(source) if isinstance(source, str) else ""
 
 
 def _measure(exercise: Exercise, one: Submission, meter: measure.Worker, result: Result) -> None:
@@ -323,14 +341,15 @@ def _measure(exercise: Exercise, one: Submission, meter: measure.Worker, result:
             result.flags.append(f"claims {question.metric} {claim:.3f}, measured {found['score']:.3f}")
 
 
-def _settle(exercise: Exercise, one: Submission, result: Result) -> None:
+def _settle(exercise: Exercise, result: Result) -> None:
     """Give every question a mark and the submission a status."""
+    result.done = True
     for q in exercise.questions:
         result.marks.setdefault(q.id, Mark(None, "not graded", "The grader failed here; your instructor has been told."))
     if result.status:
         return
     states = {mark.status for mark in result.marks.values()}
-    if any(flag.startswith("the grader failed") for flag in result.flags):
+    if any(flag.startswith(FAILED) for flag in result.flags):
         result.status = "grader error"
     elif states == {"not answered"}:
         result.status = "not answered"

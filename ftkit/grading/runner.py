@@ -7,6 +7,7 @@ Whatever this process says may have been forged by the learner's code, which run
 expected answers never come here. It imports nothing of ftkit.
 """
 
+import ctypes
 import json
 import os
 import sys
@@ -54,7 +55,14 @@ def ask(name, calls, mime, shell=get_ipython(), plain=_plain, dumps=json.dumps, 
 LOAD_ASK = f"import sys, types\nsys.modules['_ftkit_ask'] = types.ModuleType('_ftkit_ask')\nexec({ASK!r}, vars(sys.modules['_ftkit_ask']))"
 
 
+def _keep_out() -> None:
+    """No process of the same user may read this one's memory or write to its files (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+
+
 def main() -> None:
+    _keep_out()
     answer_to = os.fdopen(os.dup(1), "w", encoding="utf-8")  # ours alone: what libraries print goes to stderr
     os.dup2(2, 1)
     job = json.load(sys.stdin)

@@ -26,7 +26,7 @@ from pathlib import Path
 import psutil
 
 from ftkit.errors import FtkitError
-from ftkit.grading.spec import Limits
+from ftkit.grading.spec import Limits, exercises_folder
 
 LEVELS = {
     "bubblewrap": "bubblewrap: no network, no hidden tests or secret in sight, limited time, memory, processes, output",
@@ -117,7 +117,8 @@ def _bubblewrap(limits: Limits, home: str) -> list[str]:
     command = ["bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
     command += ["--disable-userns"] if _knows("--disable-userns") else []
     command += ["--cap-drop", "ALL", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox", "--clearenv"]
-    command += ["--proc", "/proc", "--dev", "/dev"]
+    size = ["--size", str(limits.disk_mib * 1024 * 1024)] if _knows("--size") else []
+    command += ["--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/tmp", *size, "--tmpfs", "/dev/shm"]
     for path in ("/usr", "/bin", "/lib", "/lib64", "/lib32", "/etc/ld.so.cache", "/etc/alternatives", "/sys/devices/system/cpu"):
         command += ["--ro-bind-try", path, path]
     mounted = []
@@ -125,8 +126,9 @@ def _bubblewrap(limits: Limits, home: str) -> list[str]:
         if not any(path.is_relative_to(one) for one in [Path("/usr"), *mounted]):
             command += ["--ro-bind", str(path), str(path)]
             mounted.append(path)
-    size = ["--size", str(limits.disk_mib * 1024 * 1024)] if _knows("--size") else []
-    command += [*size, "--tmpfs", "/tmp", *size, "--tmpfs", "/dev/shm"]
+    for hidden in exercises_folder().glob("*/hidden"):  # where the environment is the checkout itself
+        if any(hidden.is_relative_to(one) for one in mounted):
+            command += ["--tmpfs", str(hidden)]
     command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", home]
     for name, value in _environment(home).items():
         command += ["--setenv", name, value]

@@ -28,6 +28,8 @@ def check(path: Path, most_files: int) -> None:
     if at < 0 or at + 22 > len(tail):
         raise DataError(f"{path.name}: not a whole zip file; pack it again")
     _, _, _, _, entries, directory, _, _ = struct.unpack("<IHHHHIIH", tail[at : at + 22])
+    if tail[max(0, at - 20) :].startswith(b"PK\x06\x07") and at >= 76:  # a second, larger list of entries, which zipfile prefers
+        entries, directory = struct.unpack("<QQ", tail[at - 44 : at - 28])
     if entries > most_files or directory > most_files * ENTRY_BYTES:
         raise DataError(f"{path.name}: holds more than {most_files:,} entries")
 
@@ -36,24 +38,30 @@ def members(archive: zipfile.ZipFile, most_files: int) -> list[zipfile.ZipInfo]:
     """The plain files of the archive.
 
     Raises:
-        DataError: a name that leads out of the folder, a link, a password, or too many entries.
+        DataError: too many entries, or one of them is `unsafe`.
     """
     found = archive.infolist()
     if len(found) > most_files:
         raise DataError(f"holds {len(found):,} entries, more than {most_files:,}")
     for one in found:
-        name = one.filename
-        parts = PurePosixPath(name.replace("\\", "/")).parts
-        kind = stat.S_IFMT(one.external_attr >> 16)
-        if name.startswith(("/", "\\")) or ".." in parts or (len(name) > 1 and name[1] == ":") or "\0" in one.orig_filename:
-            raise DataError(f"holds a name that leads out of its folder: {shown(name)}")
-        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise DataError(f"holds a link or a special file: {shown(name)}")
-        if one.flag_bits & 0x1:
-            raise DataError("is protected by a password")
-        if one.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise DataError(f"uses a kind of compression that is not read: {shown(name)}")
+        if why := unsafe(one):
+            raise DataError(f"{why}: {shown(one.filename)}")
     return [one for one in found if not one.is_dir()]
+
+
+def unsafe(member: zipfile.ZipInfo) -> str:
+    """Why this entry is not taken out: its name leads out of the folder, a link, a password; "" if it is harmless."""
+    name = member.filename
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if name.startswith(("/", "\\")) or ".." in parts or (len(name) > 1 and name[1] == ":") or "\0" in member.orig_filename:
+        return "holds a name that leads out of its folder"
+    if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "holds a link or a special file"
+    if member.flag_bits & 0x1:
+        return "is protected by a password"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "uses a kind of compression that is not read"
+    return ""
 
 
 def extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, most_bytes: int) -> int:

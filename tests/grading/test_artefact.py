@@ -49,10 +49,18 @@ def test_the_fingerprint_is_that_of_the_numbers_and_not_of_the_file(tmp_path):
 
 def test_signatures_tell_a_copy_with_noise_from_another_training():
     rng = np.random.default_rng(0)
-    one, other = ({"x.lora_B.weight": rng.normal(size=(300, 16))} for _ in range(2))
+    one, other = ({"x.lora_A.weight": rng.normal(size=(16, 300)), "x.lora_B.weight": rng.normal(size=(300, 16))} for _ in range(2))
     noisy = {key: value + 1e-3 * rng.normal(size=value.shape) for key, value in one.items()}
     cosine = lambda a, b: float(np.dot(artefact.signature(a), artefact.signature(b)))  # noqa: E731
     assert cosine(one, noisy) > 0.999 > 0.6 > abs(cosine(one, other))
+
+
+def test_a_copy_with_its_ranks_shuffled_padded_and_scaled_is_still_alike():
+    """All of these compute what the original computes, from other numbers."""
+    rng = np.random.default_rng(0)
+    a, b, order = rng.normal(size=(8, 300)), rng.normal(size=(300, 8)), rng.permutation(8)
+    other = {"x.lora_A.weight": np.vstack([2 * a[order], 0 * a]), "x.lora_B.weight": np.hstack([b[:, order] / 2, 0 * b])}
+    assert np.dot(artefact.signature({"x.lora_A.weight": a, "x.lora_B.weight": b}), artefact.signature(other)) > 0.9999
 
 
 def test_equal_starts_alone_do_not_make_two_adapters_alike():

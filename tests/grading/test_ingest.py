@@ -43,6 +43,9 @@ def _notebook(submission):
     ("nguyenan_LATE_4711_99887_02_lora_final.ipynb", "nguyenan", "4711", "canvas"),
     ("An Nguyễn_5512_assignsubmission_file/student.ipynb", "An Nguyễn", "5512", "moodle"),
     ("An Nguyễn_5512_assignsubmission_file_/student.ipynb", "An Nguyễn", "5512", "moodle"),
+    ("An Nguyễn_5512_assignsubmission_file_student.ipynb", "An Nguyễn", "5512", "moodle"),
+    ("an_4711_99887_Bo_1_assignsubmission_file_x.ipynb", "an", "4711", "canvas"),  # a learner chose this file's name
+    ("an_4711_assignsubmission_file/Bo_1_assignsubmission_file/x.ipynb", "an", "4711", "moodle"),
     ("an.ipynb", "an", "", "plain"),
     ("an/exercise/student.ipynb", "an", "", "plain"),
     ("submissions/an/student.ipynb", "an", "", "plain"),
@@ -65,11 +68,11 @@ def test_late_is_noted(tmp_path, exercise):
     {"an_1_10_x.ipynb": "old", "an_1_11_x-1.ipynb": "new"},
     {"an_1_11_x-2.ipynb": "new", "an_1_10_x-1.ipynb": "old"},  # the number counts, not the date
     {"an.ipynb": "old", "an (1).ipynb": "new"},
-    {"an/a.ipynb": "old", "an/b.ipynb": "new"},  # the date counts
+    {"an/a.ipynb": "old", "an/b.ipynb": "new", "bo.ipynb": "new"},  # the date counts
 ])  # fmt: skip
 def test_the_newest_hand_in_is_kept(tmp_path, exercise, files):
     found, _ = taken(tmp_path, exercise, files)
-    assert [text for _, _, text in found.values()] == ["new"]
+    assert {text for _, _, text in found.values()} == {"new"}
 
 
 def test_what_belongs_to_nobody_is_listed_and_the_systems_litter_is_not(tmp_path, exercise):
@@ -121,3 +124,38 @@ def test_there_is_a_sentence_where_nothing_is(tmp_path, exercise):
     (tmp_path / "text.zip").write_text(json.dumps({}))
     with pytest.raises(DataError, match="not a whole zip"):
         ingest.ingest(tmp_path / "text.zip", exercise, tmp_path / "work")
+
+
+def test_a_folder_around_the_whole_class_is_not_a_learner(tmp_path, exercise):
+    found, _ = taken(tmp_path, exercise, {"02 hand-ins/an.ipynb": "a", "02 hand-ins/bo.ipynb": "b", "02 hand-ins/bo (1).ipynb": "c"})
+    assert {student: text for student, (_, _, text) in found.items()} == {"an": "a", "bo": "c"}
+    found, _ = taken(tmp_path / "2", exercise, {"class/an/x.ipynb": "a", "class/bo/runs/x.ipynb": "b"}, zipped=False)
+    assert set(found) == {"an", "bo"}
+
+
+@pytest.mark.parametrize("files", [("an/x.ipynb", "an/y.zip"), ("an/x.ipynb", "an/runs/1/claims.json"), ("an/x.ipynb", "an/x (1).ipynb")])
+def test_a_folder_of_one_learner_is_that_learner(tmp_path, exercise, files):
+    found, _ = taken(tmp_path, exercise, dict.fromkeys(files, "x"), zipped=False)
+    assert set(found) == {"an"}
+
+
+def test_an_odd_file_name_of_one_does_not_stop_the_class(tmp_path, exercise):
+    found, unmatched = taken(tmp_path, exercise, {"an.ipynb": "a", "bo/..\\..\\x.ipynb": "b", "cy.ipynb": "c"})
+    assert set(found) == {"an", "cy"} and len(unmatched) == 1 and "leads out" in unmatched[0]
+
+
+def test_only_a_folder_of_the_graders_own_is_emptied(tmp_path, exercise):
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "an.ipynb").write_text("{}")
+    with pytest.raises(DataError, match="choose another folder"):
+        ingest.ingest(bundle, exercise, bundle / "graded" / "work")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.tex").write_text("three years")
+    with pytest.raises(DataError, match="not the grader's"):
+        ingest.ingest(bundle, exercise, tmp_path / "work")
+    assert (tmp_path / "work" / "thesis.tex").exists()
+
+
+def test_vietnamese_names_can_still_be_read_in_file_names():
+    assert ingest._key("Đỗ Thị Ánh", "", set()) == "do-thi-anh"

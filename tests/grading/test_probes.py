@@ -48,3 +48,25 @@ def test_a_sandbox_that_was_ended_leaves_blanks():
 def test_a_note_never_shows_a_hidden_input():
     found, _, _ = marks({"q5": {"state": "ok", "answers": json.dumps([{"value": reply} for (reply,) in CALLS["q5"]])}})
     assert not [reply for (reply,) in CALLS["q5"] if len(reply) > 10 and reply in found["q5"].note]
+
+
+@pytest.mark.parametrize("answer", [
+    {"state": "ok", "answers": json.dumps([{"error": f"ValueError: {call!r}"} for call in CALLS["q1"]])},
+    {"state": "ok", "answers": json.dumps([{"error": f"{call!r}: x"} for call in CALLS["q1"]])},
+    {"state": f"not run: {CALLS['q1'][1]!r}", "answers": None},
+    {"state": f"ValueError: {CALLS['q1'][1]!r}", "answers": "[]"},
+    {"state": [CALLS["q1"][1]], "answers": "[]"},
+])  # fmt: skip
+def test_neither_an_exception_nor_a_forged_state_carries_a_hidden_input_into_the_feedback(answer):
+    found, _, _ = marks({"q1": answer})
+    assert not [shapes for shapes, r in CALLS["q1"] if shapes and repr(shapes)[:20] in found["q1"].note], found["q1"].note
+
+
+def test_the_kind_of_a_built_in_exception_is_told():
+    found, _, _ = marks({"q1": {"state": "ok", "answers": json.dumps([{"error": "ZeroDivisionError: division by zero"}] * len(CALLS["q1"]))}})
+    assert found["q1"].note.endswith("It raised ZeroDivisionError.")
+
+
+def test_half_a_character_does_no_harm():
+    found, cells, _ = marks({"q1": {"state": "\ud800"}}, cells={"\ud800": {"state": "\ud800", "output": "\ud800"}})
+    json.dumps([found["q1"].note, cells], ensure_ascii=False).encode()

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from ftkit.errors import DataError
 from ftkit.grading import report, run, spec
 from ftkit.grading.probes import Mark
 
@@ -56,6 +57,56 @@ def test_points_of_a_person_count_until_the_answer_changes(graded, tmp_path):
     graded.results[0].texts["q6"] = "another answer"
     report.write(graded, tmp_path)
     assert {row["key"]: row["total"] for row in table(tmp_path / "grades.csv")}["an"] == ""
+
+
+def edited(path, change):
+    path.write_text(change(path.read_text(encoding="utf-8-sig")), encoding="utf-8")
+
+
+def test_a_spreadsheet_may_write_semicolons(graded, tmp_path):
+    report.write(graded, tmp_path)
+    rows = [list(row.values()) for row in table(tmp_path / "manual.csv")]
+    rows[0][4:6] = ["1,5", "-1: too short"]
+    with open(tmp_path / "manual.csv", "w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file, delimiter=";").writerows([report.MANUAL_HEADS, *rows])
+    for _ in range(3):
+        report.write(graded, tmp_path)
+    assert {row["key"]: row["q6"] for row in table(tmp_path / "grades.csv")}["an"] == "1.5"
+    assert "<i>-1: too short</i>" in (tmp_path / "feedback" / "an.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("change", "why"), [
+    (lambda text: text.replace(",3,,,", ",3,2 points,,", 1), "points are '2 points'"),
+    (lambda text: text.replace(",3,,,", ",3,25,,", 1), "want 0 to 3"),
+    (lambda text: text.replace(",3,,,", ",3,nan,,", 1), "want 0 to 3"),
+    (lambda text: text.replace("answer_id", "id", 1), "no column answer_id"),
+    (lambda text: text + text.splitlines()[1] + "\n", "twice"),
+])  # fmt: skip
+def test_what_a_person_wrote_is_never_lost_in_silence(graded, tmp_path, change, why):
+    report.write(graded, tmp_path)
+    edited(tmp_path / "manual.csv", change)
+    was = (tmp_path / "manual.csv").read_bytes()
+    with pytest.raises(DataError, match=why):
+        report.write(graded, tmp_path)
+    assert (tmp_path / "manual.csv").read_bytes() == was
+
+
+def test_a_table_in_another_encoding_is_refused_with_advice(graded, tmp_path):
+    (tmp_path / "manual.csv").write_bytes("key,student\nan,An Nguyễn".encode("utf-16"))
+    with pytest.raises(DataError, match="CSV UTF-8"):
+        report.write(graded, tmp_path)
+
+
+def test_points_of_learners_who_are_not_in_this_bundle_stay_in_the_table(graded, tmp_path):
+    report.write(graded, tmp_path)
+    edited(tmp_path / "manual.csv", lambda text: text.replace(",3,,,", ",3,2.5,,", 1))  # an, q6
+    whole, graded.results = graded.results, graded.results[1:]
+    for _ in range(2):
+        report.write(graded, tmp_path)
+        assert [row["key"] for row in table(tmp_path / "manual.csv")] == ["cy", "cy", "an"]
+    graded.results = whole
+    report.write(graded, tmp_path)
+    assert {row["key"]: row["total"] for row in table(tmp_path / "grades.csv")}["an"] == "4.5"
 
 
 def test_platforms_get_what_they_import(graded, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import pytest
 
@@ -56,3 +57,37 @@ def test_a_level_that_is_not_there_is_not_silently_replaced(monkeypatch):
         sandbox.level("bubblewrap")
     with pytest.raises(FtkitError, match="want auto"):
         sandbox.level("docker")
+
+
+@needs_bubblewrap
+def test_the_sandbox_works_where_the_package_lies_under_tmp(tmp_path):
+    """As in a clone that a build server made there: the sandbox has a /tmp of its own."""
+    command = sandbox._bubblewrap(LIMITS, "/tmp")
+    assert command.index("--tmpfs") < min(i for i, word in enumerate(command) if word == "--ro-bind")
+
+
+@needs_bubblewrap
+def test_hidden_tests_inside_the_environment_are_covered(tmp_path, monkeypatch):
+    (tmp_path / "02_lora" / "hidden").mkdir(parents=True)
+    monkeypatch.setattr(sandbox, "exercises_folder", lambda: tmp_path)
+    assert str(tmp_path / "02_lora" / "hidden") not in sandbox._bubblewrap(LIMITS, "/tmp")
+    monkeypatch.setattr(sandbox.sys, "prefix", str(tmp_path))
+    command = sandbox._bubblewrap(LIMITS, "/tmp")
+    assert command[command.index(str(tmp_path / "02_lora" / "hidden")) - 1] == "--tmpfs"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone keeps processes of one user apart in this way")
+@pytest.mark.parametrize("level", [pytest.param("bubblewrap", marks=needs_bubblewrap)])
+def test_the_learners_process_cannot_open_the_files_or_the_memory_of_the_one_that_asks_it(level):
+    code = (
+        "import os\ndef opened(path):\n    try: open(path, 'r+b').close()\n    except OSError: return False\n    return True\n"
+        "def f(a, b):\n    p = f'/proc/{os.getppid()}'\n"
+        "    return [opened(f'{p}/mem'), opened(f'{p}/fd/1'), opened('/proc/self/mem')]"
+    )
+    assert json.loads(said(code, level)["answers"]["q"]["answers"]) == [{"value": [False, False, True]}]
+
+
+def test_who_says_more_than_is_read_is_ended(tmp_path):
+    endless = [sys.executable, "-c", "import os\nwhile True: os.write(1, b'x' * 65536)"]
+    outcome = sandbox._watched(endless, b"", LIMITS, None, str(tmp_path))
+    assert outcome.ended == "it said more than the grader reads" and len(outcome.output) <= sandbox.OUTPUT_BYTES

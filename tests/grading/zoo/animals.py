@@ -335,7 +335,7 @@ def output_flood(trained):
     return {"output_flood.ipynb": solved(first=("while True: print('x' * 10_000)",))}
 
 
-@expect("partly graded", q1=None, flag="said more")
+@expect("graded", q1=2)
 def flood_into_the_runners_pipe(trained):
     code = (
         "import os\nfds = []\nfor fd in os.listdir(f'/proc/{os.getppid()}/fd'):\n"
@@ -354,6 +354,33 @@ def memory_hog(trained):
 @expect("graded", q1=2)
 def disk_hog(trained):
     return {"disk_hog.ipynb": solved(first=("with open('/tmp/big', 'wb') as f:\n    while True: f.write(b'x' * 1_000_000)", "import os; os.remove('/tmp/big')"))}
+
+
+@expect("graded", q1=0)
+def tells_hidden_inputs_by_its_exceptions(trained):
+    """A name and a message of its own: neither may reach the feedback."""
+    code = "def lora_parameters(shapes, r): raise type('told' + repr(shapes), (Exception,), {})('told' + repr(shapes))"
+    return {"tells_hidden_inputs_by_its_exceptions.ipynb": page(q1=code)}
+
+
+@expect("graded", q1=0)
+def tells_hidden_inputs_by_the_state_of_the_cell(trained):
+    code = (
+        "import sys\nask = sys.modules['_ftkit_ask']\ndef ask_told(name, calls, mime): raise ValueError('told' + repr(calls))\n"
+        "ask.ask = ask_told\ndef lora_parameters(shapes, r): return 0"
+    )
+    return {"tells_hidden_inputs_by_the_state_of_the_cell.ipynb": page(q1=code)}
+
+
+@expect("graded", q1=2, q6=None)
+def half_a_character(trained):
+    """JSON may hold a lone surrogate; no file in UTF-8 can."""
+    notebook = json.loads(solved(first=("print('\\ud800')",)))
+    for cell in notebook["cells"]:
+        if cell.get("id") == "q6":
+            cell["source"] = ["half \ud800 a character"]
+    notebook["cells"].append({"cell_type": "code", "id": "x", "metadata": {"nbgrader": {"grade_id": "\udfff"}}, "source": ["print('\udc00')"]})
+    return {"half_a_character.ipynb": json.dumps(notebook).encode()}
 
 
 @expect("graded", q1=0)
@@ -492,6 +519,14 @@ def zip_of_many_files(trained):
     return {"zip_of_many_files.zip": packed({"notebook.ipynb": solved(), **{f"{n}": b"" for n in range(5000)}})}
 
 
+@expect("refused", total=None, flag="entries")
+def zip_with_a_second_list_of_entries(trained):
+    """The usual end says one file; a zip64 record in front of it, which Python reads instead, says 100,000."""
+    whole = packed({f"{n}": b"" for n in range(100_000)})  # more than 65,535: Python writes the record by itself
+    end = whole.rfind(b"PK\x05\x06")
+    return {"zip_with_a_second_list_of_entries.zip": whole[:end] + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, 60, 0, 0)}
+
+
 @expect("refused", total=None, flag="two files for adapter_model.safetensors")
 def zip_with_two_adapters(trained):
     files = {f"runs/lora-{n}/adapter/adapter_model.safetensors": safetensors(tensors(seed=n)) for n in range(2)}
@@ -566,6 +601,29 @@ def untrained_adapter(trained):
 @expect("partly graded", q4=None, flag="has shape")
 def wrong_rank(trained):
     return {"wrong_rank.zip": adapter(config={**CONFIG, "r": 8})}
+
+
+@expect("partly graded", q4=None, flag="are missing")
+def dora_without_magnitudes(trained):
+    return {"dora_without_magnitudes.zip": adapter(config={**CONFIG, "use_dora": True})}
+
+
+@expect("graded", q4=0)
+def dora_with_wild_magnitudes(trained):
+    magnitudes = {k.replace("lora_B.weight", "lora_magnitude_vector"): np.full(len(v), 50, "<f4") for k, v in tensors().items() if "lora_B" in k}
+    return {"dora_with_wild_magnitudes.zip": adapter(safetensors({**tensors(seed=7), **magnitudes}), {**CONFIG, "use_dora": True})}
+
+
+@expect("partly graded", q4=None, flag="has shape")
+def adapter_of_a_larger_model(trained):
+    wide = {k: np.ones((v.shape[0], 2560) if "lora_A" in k else (2560, v.shape[1]), "<f4") for k, v in tensors().items()}
+    return {"adapter_of_a_larger_model.zip": adapter(safetensors(wide))}
+
+
+@expect("partly graded", q4=None, flag="do not belong here|are missing")
+def adapter_of_a_deeper_model(trained):
+    deep = {k.replace("layers.0.", "layers.31."): v for k, v in tensors().items()}
+    return {"adapter_of_a_deeper_model.zip": adapter(safetensors(deep))}
 
 
 @expect("partly graded", q4=None, flag="r is 4096")
@@ -645,6 +703,15 @@ def copied_weights_with_noise(trained):
     rng = np.random.default_rng(1)
     noisy = {k: (v + 1e-5 * rng.normal(size=v.shape)).astype("<f4") for k, v in real_tensors(trained).items()}
     return {"copied_weights_with_noise.zip": packed({"notebook.ipynb": page(), **real(trained), "adapter_model.safetensors": safetensors(noisy)})}
+
+
+@expect("graded", q4=8, flag="nearly the same weights as")
+def copied_weights_with_ranks_shuffled(trained):
+    """Computes exactly what the original computes, from numbers in another order."""
+    values = real_tensors(trained)
+    order = np.random.default_rng(2).permutation(next(v.shape[0] for k, v in values.items() if "lora_A" in k))
+    shuffled = {k: v[order] if "lora_A" in k else v[:, order] if "lora_B" in k else v for k, v in values.items()}
+    return {"copied_weights_with_ranks_shuffled.zip": packed({"notebook.ipynb": page(), **real(trained), "adapter_model.safetensors": safetensors(shuffled)})}
 
 
 @expect("graded", q4=0, flag="claims json_fields 0.990")

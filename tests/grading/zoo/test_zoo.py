@@ -100,9 +100,9 @@ def test_feedback_shows_no_hidden_input_and_no_right_answer(graded, exercise, se
     replies = [reply for (reply,) in probes.hidden_calls(read, secret.read_bytes())["q5"] if len(reply) > 20]
     assert replies
     _, out = graded
-    honest = [out / "feedback" / f"{key}.html" for key in ("solution", "blank", "right-for-some", "syntax-error")]
-    for path in honest:
+    for path in (out / "feedback").glob("*.html"):
         text = path.read_text(encoding="utf-8")
+        assert "told" not in text.replace("has been told", ""), path.name
         assert not [reply for reply in replies if report._text(reply) in text]
 
 
