@@ -19,6 +19,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +28,7 @@ from pathlib import Path
 import psutil
 
 from ftkit.errors import FtkitError
+from ftkit.grading import seccomp
 from ftkit.grading.spec import Limits, exercises_folder
 
 LEVELS = {
@@ -76,17 +79,34 @@ def _works() -> bool:
     """Whether bubblewrap is here and a Python with nbclient starts in it: user namespaces may be forbidden."""
     if shutil.which("bwrap") is None:
         return False
-    trial = [*_bubblewrap(Limits(), "/tmp"), sys.executable, "-c", "import nbclient, ipykernel"]
-    return subprocess.run(trial, capture_output=True, timeout=60).returncode == 0
+    with _filter() as fd:
+        trial = [*_bubblewrap(Limits(), "/tmp", fd), sys.executable, "-c", "import nbclient, ipykernel"]
+        return subprocess.run(trial, capture_output=True, timeout=60, pass_fds=_given(fd)).returncode == 0
 
 
 def run(job: dict, limits: Limits, isolation: str) -> Outcome:
     """What runner.py says about ``job``: up to OUTPUT_BYTES of bytes that may hold anything."""
+    runner = [sys.executable, str(RUNNER)]
     with tempfile.TemporaryDirectory(prefix="ftkit-grade-") as folder:
-        inside = isolation == "bubblewrap"
-        opened = _bubblewrap(limits, "/tmp") if inside else []
-        command = [*_limited(limits), *opened, sys.executable, str(RUNNER)]
-        return _watched(command, json.dumps(job).encode(), limits, None if inside else _environment(folder), folder)
+        if isolation != "bubblewrap":
+            return _watched([*_limited(limits), *runner], json.dumps(job).encode(), limits, folder, _environment(folder))
+        with _filter() as fd:
+            command = [*_limited(limits), *_bubblewrap(limits, "/tmp", fd), *runner]
+            return _watched(command, json.dumps(job).encode(), limits, folder, pass_fds=_given(fd))
+
+
+@contextmanager
+def _filter() -> Iterator[int | None]:
+    fd = seccomp.pipe()
+    try:
+        yield fd
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
+def _given(fd: int | None) -> tuple[int, ...]:
+    return () if fd is None else (fd,)
 
 
 def _environment(home: str) -> dict[str, str]:
@@ -112,11 +132,12 @@ def _package_parent() -> Path:
     return Path(__file__).parents[2]
 
 
-def _bubblewrap(limits: Limits, home: str) -> list[str]:
+def _bubblewrap(limits: Limits, home: str, fd: int | None = None) -> list[str]:
     """The command that opens the sandbox. In it: the system's programs, this Python, the package ftkit, an empty /tmp."""
     command = ["bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
     command += ["--disable-userns"] if _knows("--disable-userns") else []
     command += ["--cap-drop", "ALL", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox", "--clearenv"]
+    command += ["--seccomp", str(fd)] if fd is not None else []
     size = ["--size", str(limits.disk_mib * 1024 * 1024)] if _knows("--size") else []
     command += ["--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/tmp", *size, "--tmpfs", "/dev/shm"]
     for path in ("/usr", "/bin", "/lib", "/lib64", "/lib32", "/etc/ld.so.cache", "/etc/alternatives", "/sys/devices/system/cpu"):
@@ -163,11 +184,11 @@ def _user_processes() -> int:
     return count
 
 
-def _watched(command: list[str], stdin: bytes, limits: Limits, environment, folder: str) -> Outcome:
+def _watched(command: list[str], stdin: bytes, limits: Limits, folder: str, environment: dict | None = None, pass_fds=()) -> Outcome:
     """Run it; end it, with everything it started, as soon as it uses too much of anything."""
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, cwd=folder,
-        start_new_session=True,
+        start_new_session=True, pass_fds=pass_fds,
     )  # fmt: skip
     output = bytearray()
     flooded = threading.Event()

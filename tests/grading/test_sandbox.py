@@ -2,12 +2,13 @@
 
 import json
 import os
+import struct
 import sys
 
 import pytest
 
 from ftkit.errors import FtkitError
-from ftkit.grading import sandbox
+from ftkit.grading import sandbox, seccomp
 from ftkit.grading.spec import Limits
 
 LIMITS = Limits(cell_seconds=60, notebook_seconds=180, memory_mib=700)
@@ -89,5 +90,40 @@ def test_the_learners_process_cannot_open_the_files_or_the_memory_of_the_one_tha
 
 def test_who_says_more_than_is_read_is_ended(tmp_path):
     endless = [sys.executable, "-c", "import os\nwhile True: os.write(1, b'x' * 65536)"]
-    outcome = sandbox._watched(endless, b"", LIMITS, None, str(tmp_path))
+    outcome = sandbox._watched(endless, b"", LIMITS, str(tmp_path))
     assert outcome.ended == "it said more than the grader reads" and len(outcome.output) <= sandbox.OUTPUT_BYTES
+
+
+@needs_bubblewrap
+def test_memory_that_belongs_to_no_process_cannot_be_had():
+    """Nobody who watches processes would see it grow."""
+    code = (
+        "import ctypes, errno, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        "def f(a, b):\n    try: os.memfd_create('x')\n    except PermissionError: pass\n    else: return 'memfd'\n"
+        "    return [libc.shmget(0, 4096, 0o1600), ctypes.get_errno() == errno.EPERM]"
+    )
+    assert json.loads(said(code, "bubblewrap")["answers"]["q"]["answers"]) == [{"value": [-1, True]}]
+
+
+@pytest.mark.parametrize("machine", seccomp.DENIED)
+def test_the_filter_refuses_the_calls_of_its_list_and_no_others(machine):
+    """Run by an interpreter of the five instructions that it is made of."""
+    audit, calls = seccomp.DENIED[machine]
+    steps = list(struct.iter_unpack("=HBBI", seccomp.program(machine)))
+
+    def run(arch: int, number: int) -> int:
+        at, value = 0, None
+        while True:
+            code, yes, no, k = steps[at]
+            if code == seccomp.RETURN:
+                return k
+            if code == seccomp.LOAD:
+                value, jump = {0: number, 4: arch}[k], 0
+            else:
+                jump = yes if (value == k if code == seccomp.EQUAL else value >= k) else no
+            at += 1 + jump
+
+    refused = {number for number in range(600) if run(audit, number) == seccomp.REFUSE}
+    assert refused == set(calls.values()) and run(audit, seccomp.X32 + 1) == seccomp.REFUSE
+    assert run(audit, 0) == seccomp.ALLOW and run(0x40000003, 0) == seccomp.KILL
+    assert seccomp.program("riscv64") == b""
