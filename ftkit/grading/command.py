@@ -56,7 +56,7 @@ def grade(given: Namespace) -> int:
     counts = Counter(result.status for result in graded.results)
     print(f"{len(graded.results)} learners ({graded.fresh} graded now): " + ", ".join(f"{n} {s}" for s, n in counts.most_common()))
     if graded.unmatched:
-        print(f"{len(graded.unmatched)} files belong to no learner; attention.html lists them")
+        print(f"files that belong to no learner: {len(graded.unmatched)}; attention.html lists them")
     print(f"{given.out}: grades.csv, attention.html, manual.csv, feedback/, canvas.csv, moodle.csv")
     return 0
 

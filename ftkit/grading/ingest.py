@@ -238,9 +238,12 @@ def _submission(uploads: list[_Upload], exercise: Exercise, work: Path, keys: se
     try:
         if zips:
             _refuse_if_marked(zips[-1].path)
-            ignored = unzip.unpack(
-                zips[-1].path, folder, lambda name: wanted(name, exercise), limits.files, limits.upload_mib * 1024 * 1024
-            )
+            try:
+                ignored = unzip.unpack(
+                    zips[-1].path, folder, lambda name: wanted(name, exercise), limits.files, limits.upload_mib * 1024 * 1024
+                )
+            except DataError as error:
+                raise DataError(f"{unzip.shown(zips[-1].file)}: {error}") from None
             if ignored:
                 found.notes.append(f"not read: {', '.join(ignored[:5])}" + (" …" if len(ignored) > 5 else ""))
         by_name: dict[str, list[_Upload]] = {}

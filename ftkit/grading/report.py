@@ -132,7 +132,7 @@ def _manual(graded: Graded, given: dict) -> list[list]:
                 continue
             answer = _answer_id(r, q.id)
             was = kept.pop((r.key, q.id, answer), Given(None, "", {}))
-            text = r.texts.get(q.id) or f"[{r.marks[q.id].status}: {r.marks[q.id].note}]"
+            text = r.texts.get(q.id) or f"[{r.marks[q.id].note}]"
             rows.append([r.key, r.student, q.id, q.points, was.points, was.comment, text, answer])
     old = [one.row for one in kept.values() if one.points is not None or one.comment]
     return rows + [[row.get(name) for name in MANUAL_HEADS] for row in old]

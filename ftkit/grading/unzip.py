@@ -26,12 +26,12 @@ def check(path: Path, most_files: int) -> None:
         tail = file.read()
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or at + 22 > len(tail):
-        raise DataError(f"{path.name}: not a whole zip file; pack it again")
+        raise DataError("not a whole zip file; pack it again")
     _, _, _, _, entries, directory, _, _ = struct.unpack("<IHHHHIIH", tail[at : at + 22])
     if tail[max(0, at - 20) :].startswith(b"PK\x06\x07") and at >= 76:  # a second, larger list of entries, which zipfile prefers
         entries, directory = struct.unpack("<QQ", tail[at - 44 : at - 28])
     if entries > most_files or directory > most_files * ENTRY_BYTES:
-        raise DataError(f"{path.name}: holds more than {most_files:,} entries")
+        raise DataError(f"holds more than {most_files:,} entries")
 
 
 def members(archive: zipfile.ZipFile, most_files: int) -> list[zipfile.ZipInfo]:
@@ -100,7 +100,7 @@ def unpack(path: Path, folder: Path, wanted: Callable[[str], str | None], most_f
     try:
         archive = zipfile.ZipFile(path)
     except Exception as error:  # damaged headers raise many things
-        raise DataError(f"{path.name}: not a zip file that can be read: {error}") from None
+        raise DataError(f"not a zip file that can be read: {error}") from None
     ignored, taken = [], {}
     with archive:
         try:
@@ -115,10 +115,10 @@ def unpack(path: Path, folder: Path, wanted: Callable[[str], str | None], most_f
             left = most_bytes
             for name, member in taken.items():
                 left -= extract(archive, member, folder / name, left)
-        except DataError as error:
+        except DataError:
             for name in taken:
                 (folder / name).unlink(missing_ok=True)
-            raise DataError(f"{path.name}: {error}") from None
+            raise
     return ignored
 
 

@@ -332,7 +332,7 @@ def leaves_a_process_behind(trained):
 
 @expect("graded", q1=2, flag="too")
 def output_flood(trained):
-    return {"output_flood.ipynb": solved(first=("while True: print('x' * 10_000)",))}
+    return {"output_flood.ipynb": solved(first=("import time\nwhile True: print('x' * 10_000); time.sleep(0.001)",))}
 
 
 @expect("graded", q1=2)
@@ -341,7 +341,7 @@ def flood_into_the_runners_pipe(trained):
         "import os\nfds = []\nfor fd in os.listdir(f'/proc/{os.getppid()}/fd'):\n"
         "    try: fds.append(open(f'/proc/{os.getppid()}/fd/{fd}', 'wb', buffering=0))\n    except OSError: pass\n"
         "import threading\ndef pour(f):\n    try:\n        while True: f.write(b'x' * 65536)\n    except Exception: pass\n"
-        "for f in fds: threading.Thread(target=pour, args=(f,), daemon=True).start()\nimport time; time.sleep(5)"
+        "for f in fds: threading.Thread(target=pour, args=(f,), daemon=True).start()\nimport time; time.sleep(1)"
     )
     return {"flood_into_the_runners_pipe.ipynb": solved(first=(code,))}
 

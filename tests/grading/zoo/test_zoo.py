@@ -73,7 +73,7 @@ def test_nothing_was_written_outside_the_folder_of_grades(graded, bundle):
     assert not (out.parent / "grades.csv").exists() and not (bundle.parent / "grades.csv").exists()
     for path in (out / "work").rglob("*"):
         assert not path.is_symlink()
-        assert path.is_dir() or path.name in ("notebook.ipynb", "adapter_model.safetensors", "adapter_config.json", "claims.json")
+        assert path.is_dir() or path.name in ("notebook.ipynb", "adapter_model.safetensors", "adapter_config.json", "claims.json", ".ftkit-grade")
 
 
 def test_no_page_holds_markup_of_a_learner(graded):
