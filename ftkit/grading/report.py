@@ -16,6 +16,7 @@ from ftkit.files import write_atomic
 from ftkit.grading.run import OF_OTHERS, Graded, Result
 from ftkit.grading.sandbox import LEVELS
 from ftkit.grading.spec import Exercise
+from ftkit.tables import PAGE_STYLE
 
 MANUAL = "manual.csv"
 MANUAL_HEADS = ("key", "student", "question", "most", "points", "comment", "answer", "answer_id")
@@ -181,10 +182,9 @@ def _cell(value):
 
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:50em;margin:2em auto;padding:0 1em;color:#222}"
-    "table{border-collapse:collapse}td,th{padding:.3em .8em;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}"
-    "pre{background:#f6f6f6;padding:.6em;overflow:auto;white-space:pre-wrap;max-height:20em}.warn{background:#fff3cd;padding:.6em}"
+STYLE = PAGE_STYLE + (
+    "pre{border-left:3px solid #8888;padding-left:.8em;overflow:auto;white-space:pre-wrap;max-height:20em}td ul{margin:0;padding-left:1.2em}"
+    ".warn{background:#fff3cd;color:#222;padding:.6em}a{color:inherit}"
 )
 
 
@@ -194,6 +194,7 @@ def _page(title: str, body: str) -> str:
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<meta name='referrer' content='no-referrer'><meta name='viewport' content='width=device-width'>"
+        f"<meta name='color-scheme' content='light dark'>"
         f"<title>{_text(title)}</title><style>{STYLE}</style></head><body>{body}</body></html>\n"
     )
 
@@ -249,7 +250,8 @@ def _attention(graded: Graded, given: dict) -> str:
             why.append(f"{unread} answer{'s' if unread > 1 else ''} to be read, see {MANUAL}")
         if why:
             items = "".join(f"<li>{_text(one)}</li>" for one in why)
-            body.append(f"<tr><td><bdi>{_text(r.student)}</bdi></td><td>{_text(r.status)}</td><td><ul>{items}</ul></td></tr>")
+            name = f"<a href='feedback/{r.key}.html'><bdi>{_text(r.student)}</bdi></a>"
+            body.append(f"<tr><td>{name}</td><td>{_text(r.status)}</td><td><ul>{items}</ul></td></tr>")
     body.append("</table>")
     if graded.unmatched:
         items = "".join(f"<li>{_text(name)}</li>" for name in graded.unmatched)

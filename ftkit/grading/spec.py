@@ -120,7 +120,7 @@ def read_exercise(name: str | Path) -> Exercise:
     Raises:
         DataError: no such exercise, or its exercise.toml is wrong.
     """
-    folder = Path(name) if Path(name).is_dir() else exercises_folder() / str(name)
+    folder = Path(name) if (Path(name) / "exercise.toml").is_file() else exercises_folder() / str(name)
     path = folder / "exercise.toml"
     if not path.is_file():
         known = ", ".join(sorted(p.parent.name for p in exercises_folder().glob("*/exercise.toml"))) or "none"
