@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from ftkit.errors import FtkitError
@@ -26,7 +27,8 @@ def write(graded: Graded, course: str | Path, given: dict) -> Path:
     if not course.is_dir():
         raise FtkitError(f"{course}: no such folder; give the folder of the nbgrader course")
     path = course / "gradebook.db"
-    with Gradebook(f"sqlite:///{path.resolve()}") as book:
+    with warnings.catch_warnings(), Gradebook(f"sqlite:///{path.resolve()}") as book:
+        warnings.simplefilter("ignore")  # nbgrader's, about how it uses SQLAlchemy
         book.update_or_create_assignment(exercise.name)
         book.update_or_create_notebook(exercise.name, exercise.name)
         for q in exercise.questions:

@@ -75,6 +75,12 @@ def total_of(exercise: Exercise, result: Result, given: dict) -> float | None:
     return None if None in found else round(sum(found), 2)
 
 
+def status_of(exercise: Exercise, result: Result, given: dict) -> str:
+    """The status; "graded by hand" where a person has given every point that was missing."""
+    by_hand = result.status not in ("graded", "not answered") and total_of(exercise, result, given) is not None
+    return "graded by hand" if by_hand else result.status
+
+
 def read_manual(path: Path) -> dict[tuple[str, str, str], Given]:
     """{(key, question, id of the answer): what a person gave}, with commas or semicolons between the cells.
 
@@ -119,7 +125,8 @@ def _grades(graded: Graded, given: dict) -> list[list]:
     for r in graded.results:
         points = [points_of(r, q, given) for q in questions]
         total = total_of(graded.exercise, r, given)
-        rows.append([r.key, r.student, r.id, r.status, *points, total, graded.exercise.points, "late" if r.late else "",
+        status = status_of(graded.exercise, r, given)
+        rows.append([r.key, r.student, r.id, status, *points, total, graded.exercise.points, "late" if r.late else "",
                      "; ".join(r.flags), "; ".join(r.notes)])  # fmt: skip
     return rows
 
@@ -155,8 +162,9 @@ def _canvas(graded: Graded, given: dict, assignment: str) -> list[list]:
 def _moodle(graded: Graded, given: dict) -> list[list]:
     rows = [["Identifier", "Full name", "Grade", "Maximum Grade", "Feedback comments"]]
     found = [r for r in graded.results if r.platform != "canvas"]
+    exercise = graded.exercise
     return rows + [
-        [f"Participant {r.id}" if r.id else "", r.student, total_of(graded.exercise, r, given), graded.exercise.points, r.status]
+        [f"Participant {r.id}" if r.id else "", r.student, total_of(exercise, r, given), exercise.points, status_of(exercise, r, given)]
         for r in found
     ]
 
@@ -208,7 +216,7 @@ def _feedback(exercise: Exercise, r: Result, given: dict) -> str:
     total = total_of(exercise, r, given)
     shown = f"{total:g}" if total is not None else "not yet complete"
     body = [f"<h1>{_text(exercise.title)}</h1><p><bdi>{_text(r.student)}</bdi> · <b>{shown}</b> of {exercise.points:g} points</p>"]
-    if r.status not in ("graded", "not answered"):
+    if status_of(exercise, r, given) not in ("graded", "not answered", "graded by hand"):
         body.append(f"<p class='warn'>{_text(r.status)}: {_text('; '.join(_for_learner(r)) or 'your instructor will look at it')}</p>")
     body.append("<table><tr><th>question</th><th>points</th><th>what was found</th></tr>")
     for q in exercise.questions:
@@ -236,7 +244,8 @@ def _for_learner(r: Result) -> list[str]:
 def _attention(graded: Graded, given: dict) -> str:
     counts: dict[str, int] = {}
     for r in graded.results:
-        counts[r.status] = counts.get(r.status, 0) + 1
+        status = status_of(graded.exercise, r, given)
+        counts[status] = counts.get(status, 0) + 1
     body = [f"<h1>{_text(graded.exercise.title)}: to look at</h1>"]
     warn = " class='warn'" if graded.isolation != "bubblewrap" else ""
     body.append(f"<p{warn}>Learners' code ran in: {_text(LEVELS[graded.isolation])}.</p>")
@@ -245,13 +254,13 @@ def _attention(graded: Graded, given: dict) -> str:
     for r in graded.results:
         unread = sum(r.marks[q.id].status in ("to be read", "unverified") and points_of(r, q.id, given) is None
                      for q in graded.exercise.questions)  # fmt: skip
-        why = [*r.flags, *(f"{q}: unverified" for q, mark in r.marks.items() if mark.status == "unverified")]
+        why = [*r.flags, *(f"{q}: unverified" for q, mark in r.marks.items() if mark.status == "unverified" and points_of(r, q, given) is None)]
         if unread:
             why.append(f"{unread} answer{'s' if unread > 1 else ''} to be read, see {MANUAL}")
         if why:
             items = "".join(f"<li>{_text(one)}</li>" for one in why)
             name = f"<a href='feedback/{r.key}.html'><bdi>{_text(r.student)}</bdi></a>"
-            body.append(f"<tr><td>{name}</td><td>{_text(r.status)}</td><td><ul>{items}</ul></td></tr>")
+            body.append(f"<tr><td>{name}</td><td>{_text(status_of(graded.exercise, r, given))}</td><td><ul>{items}</ul></td></tr>")
     body.append("</table>")
     if graded.unmatched:
         items = "".join(f"<li>{_text(name)}</li>" for name in graded.unmatched)

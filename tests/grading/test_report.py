@@ -109,6 +109,18 @@ def test_points_of_learners_who_are_not_in_this_bundle_stay_in_the_table(graded,
     assert {row["key"]: row["total"] for row in table(tmp_path / "grades.csv")}["an"] == "4.5"
 
 
+def test_who_was_graded_by_hand_is_not_said_to_be_incomplete(graded, tmp_path):
+    graded.results[2].status = "partly graded"
+    report.write(graded, tmp_path)
+    assert {row["key"]: row["status"] for row in table(tmp_path / "grades.csv")}["cy"] == "partly graded"
+    assert "class='warn'" in (tmp_path / "feedback" / "cy.html").read_text(encoding="utf-8")
+    edited(tmp_path / "manual.csv", lambda text: text.replace(",q1,2,,", ",q1,2,1,").replace(",q6,3,,", ",q6,3,2,"))
+    report.write(graded, tmp_path)
+    row = {row["key"]: row for row in table(tmp_path / "grades.csv")}["cy"]
+    assert (row["status"], row["total"]) == ("graded by hand", "3.0")
+    assert "class='warn'" not in (tmp_path / "feedback" / "cy.html").read_text(encoding="utf-8")
+
+
 def test_platforms_get_what_they_import(graded, tmp_path):
     report.write(graded, tmp_path, assignment="Exercise 2 (4711)")
     canvas = list(csv.reader((tmp_path / "canvas.csv").read_text(encoding="utf-8").splitlines()))
