@@ -78,7 +78,7 @@ def _verdict(question: str, names: Mapping) -> str:
     return f"✓ {question}: right, as far as this check sees." + (f" {said}" if said else "")
 
 
-def submit(run=None, report=None, *, notebook: str | os.PathLike | None = None, extra: Mapping | None = None) -> Path | None:
+def submit(run=None, report=None, before=None, *, notebook: str | os.PathLike | None = None, extra: Mapping | None = None) -> Path | None:
     """The zip to hand in, written into this folder; None where something must be mended first, and what is printed.
 
     What was trained goes through the checks that the grader makes of it.
@@ -86,6 +86,7 @@ def submit(run=None, report=None, *, notebook: str | os.PathLike | None = None, 
     Args:
         run: the run whose adapter or model is handed in; None: only the notebook.
         report: the Report of that model; its scores are handed in as what you claim.
+        before: the Report of the untouched base on the same rows, so that what you claim is a gain.
         notebook: the notebook's file; found by itself in JupyterLab and Colab.
         extra: {file name: path} of more files that the exercise asks for.
     """
@@ -101,6 +102,7 @@ def submit(run=None, report=None, *, notebook: str | os.PathLike | None = None, 
         return None
     if report is not None:
         claims = {name: round(score.value, 4) for name, score in report.scores.items()}
+        claims |= {f"base {name}": round(score.value, 4) for name, score in (before.scores if before else {}).items()}
         files["claims.json"] = json.dumps(claims, indent=1).encode()
     page = _notebook(notebook)
     if page:

@@ -32,7 +32,7 @@ def rows_marks(rows: list[dict]) -> list[tuple[int, str]]:
     >>> [points for points, why in rows_marks([])]
     [0, 0, 0, 0]
     """
-    chats = [row["messages"] for row in rows[:READ] if _plain(row)]
+    chats = [row["messages"] for row in rows[:READ] if is_good(row)]
     bad = len(rows) - len(chats)
     if not chats:
         return [(0, "There are no rows that can be read.")] + [(0, "")] * 3
@@ -142,7 +142,7 @@ def _digests(lines: list[str]) -> set[str]:
     return found
 
 
-def _plain(row) -> bool:
+def is_good(row) -> bool:
     """Whether a row is what q2 calls good."""
     messages = row.get("messages") if isinstance(row, dict) else None
     if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):

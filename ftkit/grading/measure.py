@@ -17,7 +17,7 @@ from pathlib import Path
 from ftkit.errors import FtkitError
 from ftkit.grading.spec import Exercise
 
-SECONDS = 300
+SECONDS = 600
 """For one artefact; the first also loads the base."""
 
 MAX_TOKENS = 56

@@ -324,7 +324,8 @@ def _measure(exercise: Exercise, one: Submission, meter: measure.Worker, result:
     found = meter.measure(one.folder)
     if why := found.get("refused") or found.get("failed"):
         result.marks[question.id] = Mark(None, "not graded", f"Not measured: {why}.")
-        result.flags.append(f"{question.id} could not be measured: {why}")
+        ours = f"{FAILED}: " if "failed" in found else ""  # it is tried again on the next run
+        result.flags.append(f"{ours}{question.id} could not be measured: {why}")
         return
     gain = found["score"] - found["baseline"]
     points = question.points_for(gain)
@@ -334,11 +335,15 @@ def _measure(exercise: Exercise, one: Submission, meter: measure.Worker, result:
     )
     result.marks[question.id] = Mark(points, "graded", note)
     result.measured = {**found, "metric": question.metric}
-    claim = artefact.read_claims(one.folder / artefact.CLAIMS).get(question.metric)
-    if claim is not None:
-        result.measured["claim"] = claim
-        if abs(claim - found["score"]) > FAR:
-            result.flags.append(f"claims {question.metric} {claim:.3f}, measured {found['score']:.3f}")
+    claims = artefact.read_claims(one.folder / artefact.CLAIMS)
+    claim, base = claims.get(question.metric), claims.get(f"base {question.metric}")
+    if claim is None:
+        return
+    result.measured["claim"] = claim
+    if base is not None and abs(claim - base - gain) > FAR:  # gains: the rows that learners test on may be easier than ours
+        result.flags.append(f"claims a gain of {claim - base:+.3f} in {question.metric}, measured {gain:+.3f}")
+    if base is None and abs(claim - found["score"]) > FAR:
+        result.flags.append(f"claims {question.metric} {claim:.3f}, measured {found['score']:.3f}")
 
 
 def _settle(exercise: Exercise, result: Result) -> None:

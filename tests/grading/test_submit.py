@@ -11,6 +11,7 @@ import pytest
 
 from ftkit import exercise as learner
 from ftkit.grading import artefact, dataset, ingest, run, spec
+from ftkit.grading.probes import Mark
 
 CONFIG = {"r": 2, "lora_alpha": 4, "target_modules": ["q_proj"], "use_rslora": False, "use_dora": False, "bias": "none"}
 
@@ -45,12 +46,12 @@ def handed_in(tmp_path, name: str, path: Path):
 def test_the_zip_of_submit_holds_what_the_grader_takes(tmp_path, capsys):
     Path("mine.ipynb").write_text(json.dumps(spec.read_exercise("02_lora").notebook), encoding="utf-8")
     learner.start("02_lora")
-    path = learner.submit(adapter_run(Path("runs")), a_report(json_fields=0.51234))
+    path = learner.submit(adapter_run(Path("runs")), a_report(json_fields=0.51234), a_report(json_fields=0.1))
     said = capsys.readouterr().out
     assert "the adapter is whole: r = 2" in said and "notebook was not found" not in said
     found = handed_in(tmp_path, "02_lora", path)
     assert sorted(p.name for p in found.folder.iterdir()) == sorted([*artefact.ALLOWED["adapter"], "claims.json", "notebook.ipynb"])
-    assert artefact.read_claims(found.folder / "claims.json") == {"json_fields": 0.5123}
+    assert artefact.read_claims(found.folder / "claims.json") == {"json_fields": 0.5123, "base json_fields": 0.1}
     assert not found.notes and not found.refused
 
 
@@ -133,6 +134,23 @@ def test_a_job_counts_if_the_service_knows_it_and_it_was_trained_on_these_rows(t
     result = run.Result("an", "", "plain", "an", False)
     mark = dataset._job(tmp_path, 4, result, service)
     assert (mark.points, mark.status) == (points, status)
+
+
+@pytest.mark.parametrize(("found", "claims", "flags", "status"), [
+    ({"score": 0.55, "baseline": 0.46}, {"ndcg@10": 0.79, "base ndcg@10": 0.71}, [], "graded"),  # easier rows, the same gain
+    ({"score": 0.55, "baseline": 0.46}, {"ndcg@10": 0.79}, ["claims ndcg@10 0.790, measured 0.550"], "graded"),
+    ({"score": 0.55, "baseline": 0.46}, {"ndcg@10": 0.9, "base ndcg@10": 0.5}, ["claims a gain of +0.400 in ndcg@10, measured +0.090"], "graded"),
+    ({"refused": "cut off"}, {}, ["q4 could not be measured: cut off"], "partly graded"),
+    ({"failed": "too long"}, {}, ["the grader failed: q4 could not be measured: too long"], "grader error"),
+])  # fmt: skip
+def test_a_claim_is_held_against_what_was_measured_and_our_own_failures_are_named(tmp_path, found, claims, flags, status):
+    exercise = spec.read_exercise("03_embeddings")
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    (tmp_path / "claims.json").write_text(json.dumps(claims), encoding="utf-8")
+    result = run.Result("an", "", "plain", "an", False, marks={q.id: Mark(1.0, "graded") for q in exercise.questions})
+    run._measure(exercise, ingest.Submission("an", "", "plain", "an", tmp_path), SimpleNamespace(measure=lambda folder: found), result)
+    run._settle(exercise, result)
+    assert (result.flags, result.status) == (flags, status)
 
 
 @pytest.mark.slow

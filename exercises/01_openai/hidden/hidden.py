@@ -2,6 +2,8 @@
 
 import json
 
+from ftkit.grading.dataset import is_good
+
 
 def _texts(rng):
     def text():
@@ -52,18 +54,6 @@ def _costs(rng):
 def to_row(system, question, answer):
     texts = zip(("system", "user", "assistant"), (system, question, answer))
     return {"messages": [{"role": role, "content": text.strip()} for role, text in texts]}
-
-
-def is_good(row):
-    messages = row.get("messages")
-    if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
-        return False
-    roles = [one.get("role") for one in messages]
-    if any(role not in ("system", "user", "assistant") for role in roles) or "system" in roles[1:]:
-        return False
-    if not all(isinstance(one.get("content"), str) and one["content"].strip() for one in messages):
-        return False
-    return roles[-1] == "assistant" and "user" in roles[: roles.index("assistant")]
 
 
 def cost_usd(tokens_per_row, epochs, usd_per_million):

@@ -717,3 +717,8 @@ def copied_weights_with_ranks_shuffled(trained):
 @expect("graded", q4=0, flag="claims json_fields 0.990")
 def claims_too_much(trained):
     return {"claims_too_much.zip": adapter(safetensors(tensors(seed=5)), **{"claims.json": b'{"json_fields": 0.99, "points": 20}'})}
+
+
+@expect("graded", q4=0, flag="claims a gain of \\+0.800")
+def claims_too_large_a_gain(trained):
+    return {"claims_too_large_a_gain.zip": adapter(safetensors(tensors(seed=6)), **{"claims.json": b'{"json_fields": 0.9, "base json_fields": 0.1}'})}
