@@ -107,7 +107,7 @@ def ingest(bundle: str | Path, exercise: Exercise, work: Path) -> tuple[list[Sub
     entries = [one for one in entries if not JUNK.search(one[0])]
     outer = _outer([name for name, _, _ in entries])
     for name, path, date in entries:
-        name = name[len(outer) :]
+        name = name.removeprefix(outer)
         found = _match(name, path, date)
         unmatched.append(unzip.shown(name)) if found is None else uploads.append(found)
     learners: dict[tuple[str, str], list[_Upload]] = {}
@@ -125,6 +125,7 @@ def _outer(names: list[str]) -> str:
     >>> _outer(["02/an.ipynb", "02/binh.ipynb"]), _outer(["an/a.ipynb", "an/a (1).ipynb", "an/a.zip"])
     ('02/', '')
     """
+    names = [name for name in names if name.lower().endswith(TAKEN)]
     first = {name.partition("/")[0] for name in names}
     if len(first) != 1 or not all("/" in name for name in names) or any(map(MOODLE.fullmatch, first)):
         return ""

@@ -127,7 +127,7 @@ def test_there_is_a_sentence_where_nothing_is(tmp_path, exercise):
 
 
 def test_a_folder_around_the_whole_class_is_not_a_learner(tmp_path, exercise):
-    found, _ = taken(tmp_path, exercise, {"02 hand-ins/an.ipynb": "a", "02 hand-ins/bo.ipynb": "b", "02 hand-ins/bo (1).ipynb": "c"})
+    found, _ = taken(tmp_path, exercise, {"02 hand-ins/an.ipynb": "a", "02 hand-ins/bo.ipynb": "b", "02 hand-ins/bo (1).ipynb": "c", "list.xlsx": ""})
     assert {student: text for student, (_, _, text) in found.items()} == {"an": "a", "bo": "c"}
     found, _ = taken(tmp_path / "2", exercise, {"class/an/x.ipynb": "a", "class/bo/runs/x.ipynb": "b"}, zipped=False)
     assert set(found) == {"an", "bo"}
