@@ -37,7 +37,7 @@ def main() -> None:
         adapter = given.adapter or train(folder)
         bundle = a_class(folder, adapter, given.submissions)
         (folder / "course.key").write_text("a benchmark's secret is not one", encoding="utf-8")
-        peak, stop = [0], threading.Event()
+        peak, stop = [0, 0.0], threading.Event()
         watcher = threading.Thread(target=watch, args=(peak, stop))
         watcher.start()
         wall, cpu = time.perf_counter(), os.times()
@@ -46,7 +46,7 @@ def main() -> None:
         wall, now = time.perf_counter() - wall, os.times()
         stop.set()
         watcher.join()
-    used = sum(now[:4]) - sum(cpu[:4])
+    used = sum(now[:4]) - sum(cpu[:4]) - peak[1]
     n = len(graded.results)
     assert all(result.status == "graded" for result in graded.results), {result.status for result in graded.results}
     found = {
@@ -90,10 +90,13 @@ def train(folder: Path) -> Path:
     return space["recipe"].train(split, folder=folder / "run").folder / "adapter"
 
 
-def watch(peak: list[int], stop: threading.Event) -> None:
-    """The most memory this process and all below it use together; shared pages count once (PSS) where the system tells."""
+def watch(peak: list, stop: threading.Event) -> None:
+    """[the most bytes this process and all below it use together, CPU seconds that watching took].
+
+    Shared pages count once (PSS) where the system tells.
+    """
     me = psutil.Process()
-    while not stop.wait(0.5):
+    while not stop.wait(1):
         total = 0
         for one in [me, *me.children(recursive=True)]:
             try:
@@ -101,7 +104,7 @@ def watch(peak: list[int], stop: threading.Event) -> None:
                 total += getattr(memory, "pss", None) or memory.rss
             except psutil.Error:
                 pass
-        peak[0] = max(peak[0], total)
+        peak[:] = max(peak[0], total), time.thread_time()
 
 
 if __name__ == "__main__":
