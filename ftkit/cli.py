@@ -11,6 +11,7 @@ from pathlib import Path
 from ftkit.errors import FtkitError, RecipeError, RunError
 from ftkit.grading import command as grading
 from ftkit.ranks import leads
+from ftkit.service.__main__ import add_options
 
 TRAIN = """Train a recipe on a data file and leave a run folder, as recipe.train(split, folder=...) does in a notebook.
 
@@ -41,11 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     tour.add_argument("--track", action="append", choices=("local", "embed", "hosted"), help="only this one; may repeat")
 
     serve = commands.add_parser("serve", help="a local service that speaks the OpenAI protocol and really trains")
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
-    serve.add_argument("--port", type=int, default=8000)
-    serve.add_argument("--data-dir", default="ftkit-service", help="where files, jobs and models live (default: %(default)s)")
-    serve.add_argument("--key", help="the API key clients must send; others on this machine can see it in the process "
-                       "list, so prefer FTKIT_SERVICE_KEY in the environment (default: a new one, shown once)")
+    add_options(serve)
 
     check = commands.add_parser("doctor", help="what this machine has, and which lessons will run on it")
     check.add_argument("notebook", nargs="*", help="notebooks whose code is compared with the installed libraries")
@@ -96,7 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _train(given)
         from ftkit.service import serve as run_service
 
-        return run_service(given.host, given.port, given.data_dir, given.key) or 0
+        run_service(**{name: value for name, value in vars(given).items() if name != "command"})
+        return 0
     except FtkitError as error:
         print(f"ftkit: {error}", file=sys.stderr)
         return 1

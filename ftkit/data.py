@@ -537,7 +537,7 @@ def _preference(value: dict, where: str) -> "Preference | Finding":
         return finding("preference-input", where, got=short(asked))
     answers = []
     for name in ("preferred_output", "non_preferred_output"):
-        output = value.get(name)
+        output = value.get(name, value.get(name.replace("output", "completion")))  # OpenAI's specification has this name
         if not isinstance(output, list) or len(output) != 1:
             return finding("preference-output", where, name=name, got=short(output))
         chat = _chat({"messages": [*messages, output[0]]}, where)

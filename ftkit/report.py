@@ -56,6 +56,8 @@ class Report:
     seconds: float
     _statistics: dict[str, "Sequence[float] | Corpus"] = field(repr=False, compare=False)
     """metric → its value on each row, or the metric itself where it has none."""
+    endpoint: str | None = None
+    """Who answered, where that was not this process: the endpoint's URL, or "local service"."""
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -70,7 +72,7 @@ class Report:
 
     @property
     def _caption(self) -> str:
-        return f"{self.model} on {self.data}, {len(self)} rows"
+        return f"{self.model} on {self.data}, {len(self)} rows" + (f", answered by {self.endpoint}" if self.endpoint else "")
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """(heads, rows) as text, for whoever draws."""
@@ -172,6 +174,7 @@ def evaluate(
         scores={metric: _score(values, answers) for metric, values in statistics.items()},
         seconds=seconds,
         _statistics=statistics,
+        endpoint=getattr(getattr(model, "endpoint", None), "name", None),
     )
 
 

@@ -47,6 +47,11 @@ class Speaker(TrainerCallback):
 
     def __init__(self, run: Run):
         self.run = run
+        self.epoch_ends = False
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.epoch_ends = state.epoch % 1 == 0 or state.global_step == state.max_steps
+        control.should_save &= not self.epoch_ends  # that checkpoint waits for the validation, or resuming would lose it
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if "loss" in logs:
@@ -64,10 +69,11 @@ class Speaker(TrainerCallback):
         if any_of(self.run.stopping, args.device):
             self.run.cancel()
         control.should_training_stop |= self.run.stopping
-        control.should_save |= self.run.stopping
+        control.should_save |= self.run.stopping and not self.epoch_ends
 
-    def on_epoch_end(self, args, state, control, **kwargs):
-        control.should_evaluate &= not self.run.stopping
+    def on_epoch_end(self, args, state, control, **kwargs):  # also comes when a stop breaks the epoch off
+        control.should_evaluate &= self.epoch_ends
+        control.should_save = self.epoch_ends
 
 
 class WholeCheckpoints:

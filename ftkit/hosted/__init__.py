@@ -6,6 +6,7 @@ provider, or OpenAI where the account still may.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from ftkit.data import Chat, Dataset, Split
 from ftkit.errors import BudgetError, DataError, RecipeError
@@ -48,6 +49,8 @@ class Hosted(Recipe):
     """Same seed and job, same result, as far as the service keeps that promise."""
     usd_per_million: float | None = None
     """Price of a million training tokens, where prices.json does not know it or is out of date."""
+
+    resumable: ClassVar[bool] = True
 
     def __post_init__(self):
         if isinstance(self.endpoint, dict):  # out of recipe.json

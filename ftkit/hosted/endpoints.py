@@ -36,8 +36,13 @@ class Endpoint:
         return cls(**values)
 
     @property
+    def name(self) -> str:
+        """Who it is, for people: its URL, or "local service"."""
+        return self.url or "local service"
+
+    @property
     def local(self) -> bool:
-        """Whether this is the kit's own service, started by this process when it is needed."""
+        """Whether this is the kit's own service, found or started when it is needed."""
         return self.url is None
 
     @property
@@ -74,30 +79,23 @@ class Endpoint:
             local_process.stop(self.data_dir)
 
 
-def local_service(data_dir: str | os.PathLike | None = None) -> Endpoint:
-    """The kit's own service on this machine, started now and stopped with this process. Free, and needs no account.
+def local_service(data_dir: str | os.PathLike = "runs/service") -> Endpoint:
+    """The kit's own service on this machine: found if it runs on this folder already, else started now. Free, no account.
 
-    It listens on a free loopback port and wants a random key that only this process knows.
+    One that is started here listens on a free loopback port and stops with this process. Its key lies in the folder,
+    readable by this account alone.
 
     Args:
-        data_dir: its files, jobs and tuned models; start it on the same folder again and they are back. Default:
-            ``runs/service``, or ``runs/service-2`` … where another notebook uses that one.
+        data_dir: its files, jobs and tuned models. Start it on the same folder again and they are back; jobs that had not
+            ended go on.
 
     Raises:
-        EndpointError: it does not start, or another process uses the folder.
+        EndpointError: it does not start.
     """
     _no_proxy_for_loopback()
-    if data_dir is not None:
-        found = Endpoint(data_dir=str(Path(data_dir).resolve()), spends=False)
-        local_process.service(found.data_dir)
-        return found
-    for number in range(1, 100):
-        folder = Path("runs", "service" if number == 1 else f"service-{number}")
-        try:
-            return local_service(folder)
-        except local_process.FolderInUse:
-            continue
-    raise EndpointError("local_service: runs/service to runs/service-99 are all in use; pass data_dir=")
+    found = Endpoint(data_dir=str(Path(data_dir).resolve()), spends=False)
+    local_process.service(found.data_dir)
+    return found
 
 
 def endpoint(base_url: str, key_env: str = "OPENAI_API_KEY", spends: bool | None = None) -> Endpoint:

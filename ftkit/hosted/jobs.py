@@ -27,13 +27,9 @@ PARALLEL = 4
 
 
 def train(recipe: Hosted, train: Dataset, val: Dataset, run: Run) -> None:
-    """Leaves job.json, which names the tuned model, in the run folder."""
-    split = [("train", train)] + ([("val", val)] if len(val) else [])
-    run.emit(Status("queued", f"Estimate: {recipe.cost(train)}"))
+    """Leaves job.json, which names the tuned model, in the run folder. A run that has a job already goes on following it."""
     with refusals(recipe.endpoint), recipe.endpoint.client() as client:
-        files = {name: upload(client, rows, run.folder / f"{name}.jsonl") for name, rows in split}
-        base = recipe.base or first_model(recipe.endpoint)
-        job = client.fine_tuning.jobs.create(**request(recipe, base, files))
+        job = job_of(client, run) or create(client, recipe, train, val, run)
         record(job, run.folder)
         try:
             job = follow(client, job, run, seconds=0.5 if recipe.endpoint.local else 5)
@@ -42,9 +38,42 @@ def train(recipe: Hosted, train: Dataset, val: Dataset, run: Run) -> None:
             raise
         record(job, run.folder)
     if job.status == "failed":
-        raise EndpointError(f"{recipe.endpoint.url or 'local service'}: job {job.id} failed: {why(job)}")
+        raise EndpointError(f"{recipe.endpoint.name}: job {job.id} failed: {why(job)}")
     if job.status == "cancelled":
         run.cancel()  # perhaps from elsewhere
+
+
+def create(client: openai.OpenAI, recipe: Hosted, train: Dataset, val: Dataset, run: Run):
+    """The new job; the estimate is shown first."""
+    run.emit(Status("queued", f"Estimate: {recipe.cost(train)}"))
+    split = [("train", train)] + ([("val", val)] if len(val) else [])
+    files = {name: upload(client, rows, run.folder / f"{name}.jsonl") for name, rows in split}
+    base = recipe.base or first_model(recipe.endpoint)
+    write_atomic(run.folder / "job.json", json.dumps({"training_file": files["train"]}) + "\n")  # see job_of
+    return client.fine_tuning.jobs.create(**request(recipe, base, files))
+
+
+def job_of(client: openai.OpenAI, run: Run):
+    """The job that an earlier process started for this run, or None; its events will be told anew from the first one.
+
+    Where that process died while it asked for the job, the job is known by its training file: none is paid for twice.
+    A paused job is resumed.
+    """
+    try:
+        noted = json.loads((run.folder / "job.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    if "id" in noted:
+        job = client.fine_tuning.jobs.retrieve(noted["id"])
+    else:
+        recent = client.fine_tuning.jobs.list(limit=100).data
+        job = next((job for job in recent if job.training_file == noted["training_file"]), None)
+    if job is None:
+        return None
+    if job.status == "paused":
+        client.fine_tuning.jobs.resume(job.id)
+    run.rewind(0)
+    return job
 
 
 def upload(client: openai.OpenAI, rows: Dataset, path: Path) -> str:
@@ -73,6 +102,7 @@ def request(recipe: Hosted, base: str, files: dict[str, str]) -> dict:
 def follow(client: openai.OpenAI, job, run: Run, seconds: float):
     """The job as it ended. Its events go to the run as they come; a run asked to stop cancels the job."""
     last_seen, asked_to_stop, failures = None, False, 0
+    told = {event.message for event in run.history if isinstance(event, Status)}
     while True:
         try:
             if run.stopping and not asked_to_stop:
@@ -82,7 +112,8 @@ def follow(client: openai.OpenAI, job, run: Run, seconds: float):
             for event in new_events(client, job.id, last_seen):
                 last_seen = event.id
                 for mine in translated(event, job.status):
-                    run.emit(mine)
+                    if not (isinstance(mine, Status) and mine.message in told):  # before the kernel died
+                        run.emit(mine)
             failures = 0
         except openai.APIConnectionError:
             failures += 1
@@ -171,14 +202,14 @@ def first_model(endpoint: Endpoint) -> str:
     with refusals(endpoint), endpoint.client() as client:
         models = client.models.list().data
     if not models:
-        raise EndpointError(f"{endpoint.url}: lists no models; name one with base=")
+        raise EndpointError(f"{endpoint.name}: lists no models; name one with base=")
     return models[0].id
 
 
 @contextmanager
 def refusals(endpoint: Endpoint) -> Iterator[None]:
     """The client's errors as EndpointError. They are told apart by code: the texts differ between versions."""
-    where = endpoint.url or "local service"
+    where = endpoint.name
     try:
         yield
     except openai.AuthenticationError as error:  # its text may repeat a part of the key
@@ -206,7 +237,7 @@ class HostedModel:
         self.name = name
 
     def __repr__(self) -> str:
-        return f"HostedModel({self.name} at {self.endpoint.url or 'the local service'})"
+        return f"HostedModel({self.name} at {self.endpoint.name})"
 
     def replies(self, batch: Sequence[list[dict]], max_tokens: int = 256) -> list[str]:
         """The likeliest answer to each list of messages, a few asked at a time.

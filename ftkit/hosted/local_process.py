@@ -1,15 +1,18 @@
-"""The local services this process has started: one per data folder, each gone when this process is.
+"""The local services this process uses: one per data folder, found where it runs already, else started.
 
-The service is a program of its own (``python -m ftkit.service``); here is only how to start and stop it.
+The service is a program of its own (``python -m ftkit.service``); here is only how to find, start and stop it. One that
+this process has started is gone when this process is; its files, jobs and models stay, and unfinished jobs go on once a
+service runs on the folder again.
 """
 
 import atexit
 import json
 import os
-import secrets
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,15 +22,11 @@ START_SECONDS = 60
 """A service that has not said its URL by then is ended."""
 
 
-class FolderInUse(EndpointError):
-    """Another process's service uses the data folder."""
-
-
 @dataclass(frozen=True)
 class Service:
-    """A running service."""
+    """A running service; ``process`` is None where another process has started it."""
 
-    process: subprocess.Popen
+    process: subprocess.Popen | None
     base_url: str
     key: str = field(repr=False)
 
@@ -37,15 +36,23 @@ _lock = threading.Lock()
 
 
 def service(data_dir: str) -> Service:
-    """The service on this folder, started if it does not run."""
-    data_dir = str(Path(data_dir).resolve())
+    """The service on this folder: the one that this process or another has started, else a new one."""
+    folder = Path(data_dir).resolve()
     with _lock:
-        running = _services.get(data_dir)
-        if running is None or running.process.poll() is not None:
-            if running:
-                running.process.stdin.close()
-            _services[data_dir] = running = _start(Path(data_dir))
-        return running
+        mine = _services.get(str(folder))
+        if mine and mine.process.poll() is None:
+            return mine
+        if mine:
+            mine.process.stdin.close()
+            del _services[str(folder)]
+        until = time.monotonic() + START_SECONDS
+        while (found := _find(folder) or _start(folder)) is None:  # one that is just starting, or about to end
+            if time.monotonic() > until:
+                raise EndpointError(f"{folder}: another process uses this folder; stop it, or pass another data_dir=")
+            time.sleep(0.2)
+        if found.process:
+            _services[str(folder)] = found
+        return found
 
 
 def stop(data_dir: str) -> None:
@@ -68,15 +75,53 @@ def stop_all() -> None:
         stop(data_dir)
 
 
-def _start(data_dir: Path) -> Service:
-    data_dir.mkdir(parents=True, exist_ok=True)
-    key = "ftkit-" + secrets.token_urlsafe(24)
+def _find(folder: Path) -> Service | None:
+    """The service that another process runs on this folder, or None.
+
+    Its note of where it listens counts only while it holds its lock: the port of one that is gone may be a stranger's.
+
+    Raises:
+        EndpointError: it was started with a key of its own, which only the environment can tell.
+    """
+    if not _held(folder / "in-use.sqlite3"):
+        return None
+    try:
+        note = json.loads((folder / "service.json").read_text(encoding="utf-8"))
+        kept = (folder / "key").read_text(encoding="utf-8").strip() if note["own_key"] else None
+    except (OSError, ValueError):
+        return None
+    key = kept or os.environ.get("FTKIT_SERVICE_KEY")
+    if not key:
+        raise EndpointError(
+            f"{folder}: a service with a key of its own runs on this folder; set FTKIT_SERVICE_KEY to that key, or use "
+            f"ftkit.endpoint({note['base_url']!r}, key_env=…)"
+        )
+    return Service(None, note["base_url"], key)
+
+
+def _held(lock: Path) -> bool:
+    """Whether a service holds the lock of its folder."""
+    if not lock.exists():
+        return False
+    db = sqlite3.connect(lock, timeout=0, isolation_level=None)
+    try:
+        db.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        return True
+    finally:
+        db.close()
+    return False
+
+
+def _start(folder: Path) -> Service | None:
+    """A new service on this folder; None: another one has taken the folder meanwhile."""
+    folder.mkdir(parents=True, exist_ok=True)
     package = Path(__file__).parents[2]
-    environment = {**os.environ, "FTKIT_SERVICE_KEY": key}
+    environment = {name: value for name, value in os.environ.items() if name != "FTKIT_SERVICE_KEY"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
-    with open(data_dir / "service.log", "a", encoding="utf-8") as log:
+    with open(folder / "service.log", "a", encoding="utf-8") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ftkit.service", "--with-parent", "--port", "0", "--data-dir", str(data_dir)],
+            [sys.executable, "-m", "ftkit.service", "--with-parent", "--port", "0", "--data-dir", str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -90,10 +135,10 @@ def _start(data_dir: Path) -> Service:
     watchdog.cancel()
     answer = json.loads(line) if line.startswith(b"{") else {}
     if "base_url" in answer:
-        return Service(process, answer["base_url"], key)
+        return Service(process, answer["base_url"], (folder / "key").read_text(encoding="utf-8").strip())
     process.stdin.close()
     process.kill()
     process.wait()
     if answer.get("error") == "in use":
-        raise FolderInUse(f"{data_dir}: another process's service uses this folder; stop it, or pass another data_dir=")
-    raise EndpointError(f"{data_dir}: the local service did not start; {data_dir / 'service.log'} says why")
+        return None
+    raise EndpointError(f"{folder}: the local service did not start; {folder / 'service.log'} says why")

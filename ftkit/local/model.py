@@ -111,6 +111,16 @@ class LocalModel:
         self.model.eval()
         return self.use(name)
 
+    def remove_adapter(self, name: str) -> "LocalModel":
+        """This model without the adapter ``name``, answering with the base alone.
+
+        Raises:
+            ModelError: there is no adapter of that name.
+        """
+        self.use(name).use(None)  # the first refuses a name that is not there
+        self.model.delete_adapter(name)
+        return self.use(None)
+
     @property
     def adapters(self) -> list[str]:
         """The names of the adapters on the base, in the order they came."""

@@ -1,31 +1,38 @@
-"""The service as one ASGI application: who may come in, and how every error looks."""
+"""The service as one ASGI application, and how every error looks."""
 
-import hmac
-import uuid
+import sqlite3
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from ftkit.service import chat, files, tuning
-from ftkit.service.errors import ApiError, from_validation
+from ftkit.service import chat, embeddings, files, models, status, tuning
+from ftkit.service.errors import ApiError, TooLarge, from_validation, refusal_of
+from ftkit.service.gate import Gate
+from ftkit.service.keys import Keys
+from ftkit.service.limits import Limits
 from ftkit.service.store import Store
 
-LARGEST_REQUEST = 513 * 1024 * 1024
-"""Bytes. A file may have 512 MB; the rest is the form around it."""
 
-
-def make_app(store: Store, key: str, bases: list[str]) -> "Gate":
+def make_app(store: Store, keys: Keys, bases: list[str], limits: Limits = Limits()) -> Gate:
     """The application for one store. ``bases``: the models that may be asked and fine-tuned, the usual one first."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    shelf = chat.Shelf(store, bases)
-    app.include_router(files.routes(store), prefix="/v1")
-    app.include_router(tuning.routes(store, bases), prefix="/v1")
-    app.include_router(chat.routes(store, shelf), prefix="/v1")
+    app = FastAPI(title="ftkit", version="1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    shelf = models.Shelf(store, bases)
+    for router in (
+        files.routes(store, limits),
+        tuning.routes(store, bases, limits),
+        models.routes(store, shelf),
+        chat.routes(shelf, limits),
+        embeddings.routes(),
+    ):
+        app.include_router(router, prefix="/v1")
+    app.include_router(status.routes(store, keys.names))
 
-    @app.exception_handler(ApiError)
-    def refused(request, error: ApiError):
-        return error.response()
+    def refused(request, error: Exception):
+        return refusal_of(error).response()
+
+    for kind in (ApiError, TooLarge, sqlite3.OperationalError, OSError, Exception):
+        app.add_exception_handler(kind, refused)
 
     @app.exception_handler(RequestValidationError)
     def not_valid(request, error: RequestValidationError):
@@ -33,53 +40,14 @@ def make_app(store: Store, key: str, bases: list[str]) -> "Gate":
 
     @app.exception_handler(HTTPException)
     def not_there(request, error: HTTPException):
+        if isinstance(error.__cause__, (TooLarge, OSError)):  # met while the body was read
+            return refusal_of(error.__cause__).response()
         if error.status_code == 404:
             message = f"Invalid URL ({request.method} {request.url.path})"
             return ApiError(404, message, code="unknown_url").response()
         if error.status_code == 405:
             message = f"Not allowed to {request.method} on {request.url.path}."
-            return ApiError(405, message, code="method_not_supported").response()
+            return ApiError(405, message, code="method_not_supported").response(error.headers)
         return ApiError(error.status_code, str(error.detail)).response()
 
-    @app.exception_handler(Exception)
-    def our_fault(request, error: Exception):  # uvicorn logs the traceback
-        message = f"The service failed: {type(error).__name__}. Its log says more; please report it."
-        return ApiError(500, message, code="server_error").response()
-
-    return Gate(app, key)
-
-
-class Gate:
-    """Stands before the application: no key, no entry; every answer carries ``x-request-id``."""
-
-    def __init__(self, app: FastAPI, key: str):
-        self.app = app
-        self.key = key.encode()
-
-    async def __call__(self, scope, receive, send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        request_id = f"req_{uuid.uuid4().hex}".encode()
-
-        async def send_with_id(message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
-            await send(message)
-
-        refusal = self.refusal(dict(scope["headers"]))
-        await (refusal.response() if refusal else self.app)(scope, receive, send_with_id)
-
-    def refusal(self, headers: dict[bytes, bytes]) -> ApiError | None:
-        """Why this request may not come in, or None."""
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        if not given:
-            message = "You didn't provide an API key. Send it in an Authorization header: Bearer YOUR_KEY."
-            return ApiError(401, message, code="invalid_api_key")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self.key):
-            message = "Incorrect API key provided. This service wants the key it was started with."
-            return ApiError(401, message, code="invalid_api_key")
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > LARGEST_REQUEST:
-            return ApiError(413, "The request is too large: a file may have 512 MB.", param="file")
-        return None
+    return Gate(app, keys)

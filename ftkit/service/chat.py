@@ -1,154 +1,103 @@
-"""The routes under /v1/models and /v1/chat/completions, and the shelf of loaded models behind them."""
+"""The route /v1/chat/completions: whole answers, and streams of them."""
 
 import json
-import re
-import shutil
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
-from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
 
-from ftkit.errors import ModelError
-from ftkit.service.errors import ApiError, unknown_model
+from ftkit.service.errors import ApiError, refusal_of
+from ftkit.service.limits import Limits
+from ftkit.service.models import Shelf
+from ftkit.service.paging import Owner
 from ftkit.service.requests import ChatRequest
-from ftkit.service.store import Store, new_id
+from ftkit.service.store import new_id
 
-SHELF = 3
-"""Models kept in memory; the one unused for longest makes room."""
-
-MAX_TOKENS = 256
-"""Of an answer whose request names no limit."""
+LOOK_UP = 8
+"""Tokens between two looks whether the client is still there."""
 
 
-class Shelf:
-    """The models that can be asked: the bases, and every tuned model in the store."""
-
-    def __init__(self, store: Store, bases: list[str]):
-        self.store, self.bases = store, bases
-        self.created = int(time.time())
-        self.loaded: OrderedDict = OrderedDict()
-        self.lock = threading.Lock()  # one answer is generated at a time
-
-    def find(self, id: str) -> dict:
-        """The ``model`` object, or 404."""
-        if id in self.bases:
-            return {"id": id, "object": "model", "created": self.created, "owned_by": "ftkit"}
-        row = self.store.one("models", id)
-        if row is None:
-            raise unknown_model(id)
-        return tuned(row)
-
-    def delete(self, id: str) -> None:
-        """Forget a tuned model, on disk too; a base is refused."""
-        self.find(id)
-        if id in self.bases:
-            raise ApiError(403, f"{id} is a base model; only fine-tuned models can be deleted.", param="model")
-        row = self.store.one("models", id)
-        with self.store.transaction() as db:
-            db.execute("DELETE FROM models WHERE id = ?", (id,))
-        with self.lock:
-            self.loaded.pop(id, None)
-            shutil.rmtree(self.store.run_folder(row["job"]), ignore_errors=True)
-
-    def complete(self, id: str, batch: list[list[dict]], **settings) -> list:
-        """A `Completion` for each list of messages."""
-        self.find(id)
-        with self.lock:
-            try:
-                return self._model(id).complete(batch, **settings)
-            except ModelError as error:
-                code = "context_length_exceeded" if "tokens" in str(error) else "model_error"
-                raise ApiError(400, str(error), param="messages", code=code) from None
-
-    def _model(self, id: str):
-        from ftkit.local.model import LocalModel  # torch, transformers, peft; seconds, so not before the first question
-
-        if id not in self.loaded:
-            while len(self.loaded) >= SHELF:
-                self.loaded.popitem(last=False)
-            if id in self.bases:
-                self.loaded[id] = LocalModel.load(id)
-            else:
-                row = self.store.one("models", id)
-                self.loaded[id] = LocalModel.load(row["base"], adapter=self.store.run_folder(row["job"]) / "adapter")
-        self.loaded.move_to_end(id)
-        return self.loaded[id]
-
-
-def routes(store: Store, shelf: Shelf) -> APIRouter:
+def routes(shelf: Shelf, limits: Limits) -> APIRouter:
     router = APIRouter()
 
-    @router.get("/models")
-    def list_models() -> dict:
-        rows, _ = store.page("models", after=None, limit=10_000)
-        return {"object": "list", "data": [shelf.find(id) for id in shelf.bases] + [tuned(row) for row in rows]}
-
-    @router.get("/models/{id:path}")
-    def retrieve(id: str) -> dict:
-        return shelf.find(id)
-
-    @router.delete("/models/{id:path}")
-    def delete(id: str) -> dict:
-        shelf.delete(id)
-        return {"id": id, "object": "model", "deleted": True}
-
-    @router.post("/chat/completions")
-    def create(request: ChatRequest):
-        temperature = 1.0 if request.temperature is None else request.temperature
-        completions = shelf.complete(
-            request.model,
-            [[message.model_dump() for message in request.messages]] * (request.n or 1),
-            max_tokens=request.max_completion_tokens or request.max_tokens or MAX_TOKENS,
-            temperature=temperature,
-            top_p=request.top_p or 1.0,
-            seed=request.seed,
-            stop=request.stop or (),
-        )
+    @router.post("/chat/completions", response_model=None)
+    async def create(owner: Owner, request: ChatRequest, http: Request) -> dict | Response:
+        if request.top_logprobs is not None and not request.logprobs:
+            raise ApiError(400, "'top_logprobs' needs 'logprobs': true.", param="top_logprobs", code="invalid_value")
+        if shelf.in_making(owner) >= limits.chats:
+            message = f"You have {limits.chats} answers in the making already; wait for one to end."
+            raise ApiError(429, message, code="rate_limit_exceeded")
+        generation = await shelf.begin(owner, request)
         answer = {"id": new_id("chatcmpl-"), "created": int(time.time()), "model": request.model}
-        usage = usage_of(completions)
         if request.stream:
             with_usage = bool(request.stream_options and request.stream_options.include_usage)
-            lines = stream(answer, completions, usage if with_usage else None)
-            return StreamingResponse(lines, media_type="text/event-stream")
+            return StreamingResponse(stream(shelf, generation, answer, with_usage), media_type="text/event-stream")
+        steps = 1
+        while not generation.finished:
+            await shelf.step(generation)
+            steps += 1
+            if steps % LOOK_UP == 0 and await http.is_disconnected():
+                return Response(status_code=499)  # nobody reads it
         choices = [
             {
                 "index": i,
                 "message": {"role": "assistant", "content": one.text, "refusal": None},
-                "logprobs": None,
+                "logprobs": {"content": one.logprobs, "refusal": None} if request.logprobs else None,
                 "finish_reason": one.finish_reason,
             }
-            for i, one in enumerate(completions)
+            for i, one in enumerate(generation.choices)
         ]
-        return {"object": "chat.completion", **answer, "choices": choices, "usage": usage}
+        return {"object": "chat.completion", **answer, "choices": choices, "usage": usage_of(generation)}
 
     return router
 
 
-def tuned(row: dict) -> dict:
-    """The row as OpenAI's ``model`` object."""
-    return {"id": row["id"], "object": "model", "created": row["created_at"], "owned_by": "local"}
-
-
-def usage_of(completions: list) -> dict:
+def usage_of(generation) -> dict:
     """Tokens billed: the prompt once, every answer."""
-    prompt, answers = completions[0].prompt_tokens, sum(one.completion_tokens for one in completions)
+    prompt, answers = generation.prompt_tokens, generation.completion_tokens
     return {"prompt_tokens": prompt, "completion_tokens": answers, "total_tokens": prompt + answers}
 
 
-def stream(answer: dict, completions: list, usage: dict | None) -> Iterator[str]:
-    """The answer as server-sent events, word by word. It is generated whole first: only the form is a stream."""
+async def stream(shelf: Shelf, generation, answer: dict, with_usage: bool) -> AsyncIterator[str]:
+    """The answers as server-sent events, each piece as soon as it is settled. Ends where the client does."""
+    usage = {"usage": None} if with_usage else {}
 
-    def line(choices: list, **more) -> str:
-        return "data: " + json.dumps({"object": "chat.completion.chunk", **answer, "choices": choices, **more}) + "\n\n"
+    def line(i: int, delta: dict, reason: str | None = None, logprobs: list | None = None) -> str:
+        told = {"content": logprobs, "refusal": None} if logprobs else None
+        choice = {"index": i, "delta": delta, "logprobs": told, "finish_reason": reason}
+        return event({"object": "chat.completion.chunk", **answer, "choices": [choice], **usage})
 
-    for i, one in enumerate(completions):
-        yield line([{"index": i, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
-        for word in re.findall(r"\s*\S+|\s+$", one.text):
-            yield line([{"index": i, "delta": {"content": word}, "finish_reason": None}])
-        yield line([{"index": i, "delta": {}, "finish_reason": one.finish_reason}])
-    if usage:
-        yield line([], usage=usage)
+    sent = [(0, 0)] * len(generation.choices)
+    """Characters of each answer, and log-probabilities."""
+    open_ones = set(range(len(sent)))
+    for i in open_ones:
+        yield line(i, {"role": "assistant", "content": "", "refusal": None})
+    while True:
+        for i in sorted(open_ones):
+            one = generation.choices[i]
+            characters, tokens = sent[i]
+            if len(one.text) > characters or (one.finish_reason and len(one.logprobs) > tokens):
+                yield line(i, {"content": one.text[characters:]}, logprobs=one.logprobs[tokens:])
+                sent[i] = len(one.text), len(one.logprobs)
+            if one.finish_reason:
+                open_ones.discard(i)
+                yield line(i, {}, one.finish_reason)
+        if not open_ones:
+            break
+        try:
+            await shelf.step(generation)
+        except Exception as error:  # the model was deleted meanwhile, memory ran out: the client is told in the stream
+            yield event({"error": refusal_of(error).body})
+            return
+    if with_usage:
+        yield event({"object": "chat.completion.chunk", **answer, "choices": [], "usage": usage_of(generation)})
     yield "data: [DONE]\n\n"
+
+
+def event(content: dict) -> str:
+    """
+    >>> event({"a": 1})
+    'data: {"a": 1}\\n\\n'
+    """
+    return f"data: {json.dumps(content)}\n\n"

@@ -3,6 +3,10 @@
 Never 409 (the official client would retry it) and never FastAPI's own 422 (the client could not read it).
 """
 
+import errno
+import sqlite3
+import traceback
+
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
@@ -14,10 +18,13 @@ class ApiError(Exception):
         super().__init__(message)
         self.status, self.message, self.param, self.code = status, message, param, code
 
-    def response(self) -> JSONResponse:
+    @property
+    def body(self) -> dict:
         kind = "server_error" if self.status >= 500 else "invalid_request_error"
-        body = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
-        return JSONResponse({"error": body}, status_code=self.status)
+        return {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+
+    def response(self, headers: dict[str, str] | None = None) -> JSONResponse:
+        return JSONResponse({"error": self.body}, status_code=self.status, headers=headers)
 
 
 def unknown_file(id: str) -> ApiError:
@@ -30,6 +37,32 @@ def unknown_job(id: str) -> ApiError:
 
 def unknown_model(id: str) -> ApiError:
     return ApiError(404, f"The model '{id}' does not exist", param="model", code="model_not_found")
+
+
+class TooLarge(Exception):
+    """A request's body is larger than was announced and allowed."""
+
+
+def too_large(uploads: bool) -> ApiError:
+    message = "The file is too large: 512 MB at most." if uploads else "The request is too large: 4 MiB at most."
+    return ApiError(413, message, param="file" if uploads else None, code="request_too_large")
+
+
+def refusal_of(error: BaseException) -> ApiError:
+    """What a client is told about an exception that nothing else has turned into an answer."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, TooLarge):
+        return too_large(uploads=True)
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error)
+    if full:
+        return ApiError(507, "The service's disk is full. Nothing was kept of this request.", code="disk_full")
+    if isinstance(error, sqlite3.OperationalError):
+        message = f"The service's database cannot be used just now ({error}). Nothing was changed; try again."
+        return ApiError(503, message, code="database_unavailable")
+    traceback.print_exception(error)  # into the service's log
+    message = f"The service failed: {type(error).__name__}. Its log says more; please report it."
+    return ApiError(500, message, code="server_error")
 
 
 def from_validation(error: RequestValidationError) -> ApiError:
@@ -46,7 +79,7 @@ def from_validation(error: RequestValidationError) -> ApiError:
         return ApiError(400, message, param=param, code="unknown_parameter")
     code = "invalid_type" if kind.endswith("_type") else "invalid_value"
     message = first["msg"].removeprefix("Value error, ")
-    return ApiError(400, f"Invalid '{param}': {message}; got {_short(first['input'])}.", param=param, code=code)
+    return ApiError(400, f"Invalid {repr(param) if param else 'body'}: {message}; got {_short(first['input'])}.", param=param, code=code)
 
 
 def _short(value: object) -> str:

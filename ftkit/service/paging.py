@@ -1,9 +1,20 @@
-"""One page of a list, in OpenAI's list object."""
+"""What routes share: whose request it is, and one page of a list in OpenAI's list object."""
 
 from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
 
 from ftkit.service.errors import ApiError
 from ftkit.service.store import Store
+
+
+def _owner(request: Request) -> str:
+    return request.state.owner  # left there by the gate
+
+
+Owner = Annotated[str, Depends(_owner)]
+"""The name of the key's owner."""
 
 
 def page(store: Store, table: str, shown: Callable[[dict], dict], *, after: str | None, limit: int, **rest) -> dict:

@@ -1,10 +1,12 @@
 """The service's two processes: uvicorn here, one worker beside it. Started by `ftkit.service.serve`."""
 
+import json
 import os
+import shutil
 import socket
-import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,31 +16,54 @@ import uvicorn
 
 from ftkit.errors import FtkitError
 from ftkit.local import EMBEDDED
-from ftkit.service import jobs
+from ftkit.service import jobs, results
 from ftkit.service.app import make_app
+from ftkit.service.keys import Keys, own_key, write_private
 from ftkit.service.lifeline import when_parent_ends
+from ftkit.service.limits import Limits
+from ftkit.service.lock import SERVICE, WORKER, Held, hold
 from ftkit.service.store import Store
+
+PATIENCE = 5
+"""Seconds that a request waits while another process writes to the store."""
+
+WHERE = "service.json"
+"""Tells other processes of this account where the service listens, while it holds its lock."""
 
 
 def run_server(
     listener: socket.socket,
+    url: str,
     data_dir: str | os.PathLike,
-    key: str,
+    key: str | None,
+    learners: dict[str, str],
     bases: Sequence[str],
+    limits: Limits,
     with_parent: bool,
     ready: Callable[[], None],
 ) -> None:
-    """Serve on ``listener`` until told to stop; then the worker is gone too."""
-    with only_one(Path(data_dir)):
-        store = Store(data_dir)
-        jobs.requeue(store)
-        app = make_app(store, key, list(dict.fromkeys([EMBEDDED, *bases])))
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
-        server = Server(config, ready)
+    """Serve on ``listener`` until told to stop; then the worker is gone too.
+
+    ``learners``: key → name. Without a ``key``, the one that the folder keeps is taken.
+    """
+    with only_one(Path(data_dir)) as root, uploads_in(root):
+        (root / WHERE).unlink(missing_ok=True)  # of a service that was killed
+        store = Store(root)
+        with hold(root, WORKER, seconds=60):  # the worker of a service that was killed is gone once this is free
+            results.sweep(store)
+        keys = Keys(key or own_key(root), learners)
+        app = make_app(Store(root, PATIENCE), keys, list(dict.fromkeys([EMBEDDED, *bases])), limits)
+
+        def tell() -> None:
+            write_private(root / WHERE, json.dumps({"base_url": url, "own_key": key is None}) + "\n")
+            ready()
+
+        server = Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2), tell)
         if with_parent:
             when_parent_ends(server.stop)
         with working(store), suppress(KeyboardInterrupt):  # uvicorn has closed in good order, and passes Ctrl-C on
             server.run(sockets=[listener])
+        (root / WHERE).unlink(missing_ok=True)
 
 
 class FolderInUse(FtkitError):
@@ -61,24 +86,33 @@ class Server(uvicorn.Server):
 
 
 @contextmanager
-def only_one(root: Path) -> Iterator[None]:
-    """Hold the folder; the system lets go of it when this process ends, however it ends."""
+def only_one(root: Path) -> Iterator[Path]:
+    """The folder, as the only service there; the system lets go of it when this process ends, however it ends."""
     root.mkdir(parents=True, exist_ok=True)
-    lock = sqlite3.connect(root / "in-use.sqlite3", timeout=0, isolation_level=None)
     try:
-        lock.execute("BEGIN EXCLUSIVE")
-        yield
-    except sqlite3.OperationalError as error:
-        if "locked" not in str(error):
-            raise
+        with hold(root, SERVICE):
+            yield root.resolve()
+    except Held:
         raise FolderInUse(f"{root}: another service uses this folder; stop it, or choose another data_dir") from None
+
+
+@contextmanager
+def uploads_in(root: Path) -> Iterator[None]:
+    """While inside, uploads grow on the disk where they will stay: a /tmp made of memory would fill up."""
+    before, spool = tempfile.tempdir, root / "incoming"
+    shutil.rmtree(spool, ignore_errors=True)
+    spool.mkdir()
+    tempfile.tempdir = str(spool)
+    try:
+        yield
     finally:
-        lock.close()
+        tempfile.tempdir = before
+        shutil.rmtree(spool, ignore_errors=True)
 
 
 @contextmanager
 def working(store: Store) -> Iterator[None]:
-    """While inside, one worker process runs; one that dies is replaced, and the job it was at fails."""
+    """While inside, one worker process runs; one that dies is replaced, and the next goes on with its job."""
     stopping = threading.Event()
     workers = [_start_worker(store)]
 
@@ -87,8 +121,9 @@ def working(store: Store) -> Iterator[None]:
             code = workers[-1].wait()
             if stopping.wait(1):  # not at once: a worker that cannot start must not spin
                 return
-            jobs.worker_died(store, code)
             workers[-1].stdin.close()
+            with suppress(Exception):  # the store may be locked, or without room; the count of deaths can wait
+                jobs.worker_died(store, code)
             workers.append(_start_worker(store))
             if stopping.is_set():
                 workers[-1].stdin.close()

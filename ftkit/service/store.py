@@ -3,9 +3,11 @@
     data_dir/
       service.sqlite3     files, jobs, events, checkpoints and models, one table each
       files/file-…        what was uploaded and what jobs report, under ids made here
-      runs/ftjob-…/       one run folder a job; its adapter/ is the tuned model
+      runs/ftjob-…/       one run folder a job; its adapter/ is the tuned model, epochs/step-…/ are those on the way
+      key, service.json   the key made at the first start, and where the service listens: for this account's eyes only
 
 The app and the worker both open it. Every transaction is short, and takes the write lock at once when it writes.
+Every row belongs to an owner, the name of a key; what belongs to another does not exist for a request.
 """
 
 import json
@@ -17,29 +19,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SCHEMA = """
+from ftkit.errors import FtkitError
+
+VERSION = 2
+"""Of the tables."""
+
+SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS files (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, created_at INTEGER NOT NULL,
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, created_at INTEGER NOT NULL, owner TEXT NOT NULL,
     filename TEXT NOT NULL, purpose TEXT NOT NULL, bytes INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS jobs (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, created_at INTEGER NOT NULL,
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, created_at INTEGER NOT NULL, owner TEXT NOT NULL,
     status TEXT NOT NULL, model TEXT NOT NULL, training_file TEXT NOT NULL, validation_file TEXT,
-    hyperparameters TEXT NOT NULL, suffix TEXT, seed INTEGER NOT NULL, metadata TEXT,
+    method TEXT NOT NULL, hyperparameters TEXT NOT NULL, suffix TEXT, seed INTEGER NOT NULL, metadata TEXT,
+    name TEXT NOT NULL, started REAL, deaths INTEGER NOT NULL DEFAULT 0, furthest INTEGER NOT NULL DEFAULT 0,
     finished_at INTEGER, fine_tuned_model TEXT, trained_tokens INTEGER, result_files TEXT NOT NULL DEFAULT '[]',
     error TEXT);
+CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs (status, owner);
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, created_at INTEGER NOT NULL,
-    job TEXT NOT NULL, level TEXT NOT NULL, message TEXT NOT NULL, type TEXT NOT NULL, data TEXT NOT NULL);
+    job TEXT NOT NULL, level TEXT NOT NULL, message TEXT NOT NULL, type TEXT NOT NULL, data TEXT NOT NULL,
+    metric TEXT, step INTEGER);
 CREATE INDEX IF NOT EXISTS events_by_job ON events (job, seq);
+CREATE UNIQUE INDEX IF NOT EXISTS each_metric_once ON events (job, metric, step);
 CREATE TABLE IF NOT EXISTS checkpoints (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, created_at INTEGER NOT NULL,
-    job TEXT NOT NULL, model TEXT NOT NULL, step INTEGER NOT NULL, metrics TEXT NOT NULL);
+    job TEXT NOT NULL, model TEXT NOT NULL, step INTEGER NOT NULL, metrics TEXT NOT NULL, UNIQUE (job, step));
 CREATE TABLE IF NOT EXISTS models (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, created_at INTEGER NOT NULL,
-    base TEXT NOT NULL, job TEXT NOT NULL);
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, created_at INTEGER NOT NULL, owner TEXT NOT NULL,
+    base TEXT NOT NULL, job TEXT NOT NULL, folder TEXT NOT NULL, bytes INTEGER NOT NULL);
+PRAGMA user_version = {VERSION};
 """
 
 JSON_COLUMNS = {"hyperparameters", "metadata", "result_files", "error", "data", "metrics"}
+
+ALL = 1_000_000
+"""A limit that means none."""
 
 
 def new_id(prefix: str, length: int = 24) -> str:
@@ -50,17 +65,23 @@ def new_id(prefix: str, length: int = 24) -> str:
 class Store:
     """The tables and folders under one ``data_dir``. Rows come and go as dictionaries."""
 
-    def __init__(self, data_dir: str | Path):
+    def __init__(self, data_dir: str | Path, patience: float = 30):
         self.root = Path(data_dir).resolve()
+        self.patience = patience
+        """Seconds to wait while another process writes."""
         for folder in (self.root / "files", self.root / "runs"):
             folder.mkdir(parents=True, exist_ok=True)
         with self.connection() as db:
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if tables and version != VERSION:
+                raise FtkitError(f"{self.root}: written by another version of ftkit; choose another data_dir")
             db.execute("PRAGMA journal_mode=WAL")
             db.executescript(SCHEMA)
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
-        db = sqlite3.connect(self.root / "service.sqlite3", timeout=30, isolation_level=None)
+        db = sqlite3.connect(self.root / "service.sqlite3", timeout=self.patience, isolation_level=None)
         try:
             db.row_factory = sqlite3.Row
             yield db
@@ -74,10 +95,11 @@ class Store:
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
+                db.execute("COMMIT")
             except BaseException:
-                db.execute("ROLLBACK")
+                if db.in_transaction:  # a full disk has rolled it back already
+                    db.execute("ROLLBACK")
                 raise
-            db.execute("COMMIT")
 
     def blob(self, file_id: str) -> Path:
         return self.root / "files" / file_id
@@ -85,29 +107,40 @@ class Store:
     def run_folder(self, job_id: str) -> Path:
         return self.root / "runs" / job_id
 
-    def one(self, table: str, id: str) -> dict | None:
+    def one(self, table: str, id: str, **equal) -> dict | None:
         """The row with this id, or None."""
-        with self.connection() as db:
-            return _decoded(db.execute(f"SELECT * FROM {table} WHERE id = ?", (id,)).fetchone())
+        rows, _ = self.page(table, id=id, **equal)
+        return rows[0] if rows else None
 
     def page(
-        self, table: str, *, after: str | None, limit: int, order: str = "desc", **equal
+        self,
+        table: str,
+        *,
+        after: str | None = None,
+        limit: int = ALL,
+        order: str = "desc",
+        metadata: dict[str, str] | None = None,
+        **equal,
     ) -> tuple[list[dict], bool]:
         """Up to ``limit`` rows that lie beyond the row ``after``, and whether there are more.
 
         Raises:
-            KeyError: there is no row ``after``.
+            KeyError: there is no row ``after`` among those that are ``equal``.
         """
-        conditions = [f"{name} = :{name}" for name in equal]
+        conditions, values = [f"{name} = ?" for name in equal], list(equal.values())
         with self.connection() as db:
             if after is not None:
-                mark = db.execute(f"SELECT seq FROM {table} WHERE id = ?", (after,)).fetchone()
+                same = " AND ".join(["id = ?", *conditions])
+                mark = db.execute(f"SELECT seq FROM {table} WHERE {same}", [after, *values]).fetchone()
                 if mark is None:
                     raise KeyError(after)
                 conditions.append(f"seq {'<' if order == 'desc' else '>'} {mark['seq']}")
+            for pair in (metadata or {}).items():
+                conditions.append("EXISTS (SELECT 1 FROM json_each(metadata) WHERE key = ? AND value = ?)")
+                values += pair
             where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
             query = f"SELECT * FROM {table} {where} ORDER BY seq {order} LIMIT {limit + 1}"
-            rows = [_decoded(row) for row in db.execute(query, equal)]
+            rows = [_decoded(row) for row in db.execute(query, values)]
         return rows[:limit], len(rows) > limit
 
 

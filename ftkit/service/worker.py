@@ -1,112 +1,155 @@
-"""The worker process: checks files, trains one queued job after another, first come first served.
+"""The worker process: checks files, and trains one job after another.
 
-It shares nothing with the service but the store, and ends when the service does.
+It shares nothing with the service but the store, and ends when the service does. Whatever kills it, the next worker goes
+on with the job from its last checkpoint, to the same adapter bit for bit.
 """
 
-import csv
-import io
+import errno
 import os
-import re
 import shutil
+import sqlite3
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 
 from ftkit.data import Dataset, Split
-from ftkit.errors import DataError, FtkitError
+from ftkit.errors import DataError, FtkitError, RunError
 from ftkit.events import Event, Step, Val
-from ftkit.local import LoRA
-from ftkit.service import jobs
-from ftkit.service.files import RESULTS
+from ftkit.local import DPO, LoRA
+from ftkit.run import Run
+from ftkit.service import jobs, results, rows
 from ftkit.service.lifeline import when_parent_ends
-from ftkit.service.store import Store, insert, new_id, update
+from ftkit.service.lock import WORKER, hold
+from ftkit.service.store import Store
 
 PAUSE = 0.2
 """Seconds between two looks at the queue."""
 
-COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
-"""Of step_metrics.csv. The accuracies stay empty: the local engine does not measure them."""
+TROUBLE = 3
+"""Seconds to wait when the store cannot be written."""
 
 
 def main(data_dir: str) -> None:
     when_parent_ends(lambda: os._exit(1))  # at once, even in the middle of a step
     store = Store(data_dir)
-    threading.Thread(target=check_files, args=(store,), name="check-files", daemon=True).start()
+    with hold(store.root, WORKER, seconds=3600):  # the worker of a service that was killed may take a moment to go
+        threading.Thread(target=check_files, args=(store,), name="check-files", daemon=True).start()
+        patiently(lambda: work(store))
+
+
+def patiently(act: Callable[[], bool]) -> None:
+    """``act`` again and again; whether it found something to do decides how soon.
+
+    A store that is locked or has no room is nobody's fault: nothing is lost, and the same is tried again later.
+    """
     while True:
-        job = jobs.next_with(store, "queued")
-        if job is None:
-            time.sleep(PAUSE)
-        elif jobs.start(store, job["id"]):
-            work_on(store, job)
+        try:
+            if not act():
+                time.sleep(PAUSE)
+        except sqlite3.OperationalError:
+            traceback.print_exc()  # into the service's log
+            time.sleep(TROUBLE)
 
 
 def check_files(store: Store) -> None:
     """Validate new jobs, in a thread of its own, so that they need not wait for the one in training."""
-    while True:
-        job = jobs.next_with(store, "validating_files")
-        if job is None:
-            time.sleep(PAUSE)
-            continue
-        try:
-            jobs.validate(store, job)
-        except Exception as error:
+
+    def check() -> bool:
+        found, _ = store.page("jobs", limit=1, order="asc", status="validating_files")
+        if found:
+            carefully(store, found[0], lambda: jobs.validate(store, found[0]))
+        return bool(found)
+
+    patiently(check)
+
+
+def work(store: Store) -> bool:
+    """Train the next job, if there is one."""
+    job = jobs.next_job(store)
+    if job:
+        carefully(store, job, lambda: train(store, job))
+    return job is not None
+
+
+def carefully(store: Store, job: dict, act: Callable[[], None]) -> None:
+    """Whatever goes wrong inside is the job's failure, never the worker's; a full disk only pauses the job."""
+    try:
+        act()
+    except sqlite3.OperationalError:
+        raise
+    except Exception as error:
+        if no_space(error):
+            jobs.pause(store, job["id"], "The disk is full; the job is paused. Make room, then resume it")
+        elif isinstance(error, DataError):
+            param = "validation_file" if str(job["validation_file"]) in str(error) else "training_file"
+            message = rows.in_owners_words(store, job[param], str(error))
+            jobs.fail(store, job["id"], message, code=f"invalid_{param}", param=param)
+        elif isinstance(error, FtkitError):
+            jobs.fail(store, job["id"], str(error), code="invalid_job")
+        else:
             traceback.print_exc()
             jobs.fail(store, job["id"], f"{type(error).__name__}: {error}", code="server_error")
 
 
-def work_on(store: Store, job: dict) -> None:
-    """Train the job; whatever goes wrong is the job's failure, never the worker's."""
-    try:
-        train(store, job)
-    except DataError as error:
-        param = "validation_file" if str(job["validation_file"]) in str(error) else "training_file"
-        message = jobs.in_owners_words(store, job[param], str(error))
-        jobs.fail(store, job["id"], message, code=f"invalid_{param}", param=param)
-    except FtkitError as error:
-        jobs.fail(store, job["id"], str(error), code="invalid_job")
-    except Exception as error:
-        traceback.print_exc()  # into the service's log
-        jobs.fail(store, job["id"], f"{type(error).__name__}: {error}", code="server_error")
+def no_space(error: BaseException | None) -> bool:
+    """Whether a full disk is at the bottom of it."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "os error 28" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def train(store: Store, job: dict) -> None:
-    """Leaves a tuned model, its metrics and its result file in the store; nothing if the job was cancelled."""
+    """Leaves a tuned model, its metrics and its result file in the store; what was trained before a crash is kept."""
     folder = store.run_folder(job["id"])
-    shutil.rmtree(folder, ignore_errors=True)  # of an attempt that a crash cut short
-    rows = jobs.read_rows(store, job["training_file"])
-    val = jobs.read_rows(store, job["validation_file"]) if job["validation_file"] else Dataset((), "val")
-    diary = Diary(store, job["id"])
-    recipe_for(job).train(Split(rows, val, Dataset((), "test")), watch=diary, folder=folder)
-    if not finish(store, job, diary):
+    train = rows.read(store, job["training_file"], job["method"])
+    val = rows.read(store, job["validation_file"], job["method"]) if job["validation_file"] else Dataset((), "val")
+    split = Split(train, val, Dataset((), "test"))
+    diary = Diary(store, job, len(train))
+    try:
+        run = Run.open(folder)
+    except RunError:  # nothing there, or a crash came before anything was
         shutil.rmtree(folder, ignore_errors=True)
+        recipe_for(job).train(split, watch=diary, folder=folder)
+    else:
+        for event in run.history:  # had the machine lost power, the store might know less than the run's own log
+            diary(event)
+        if run.status != "succeeded":
+            run.resume(split, watch=diary)
+    if not results.finish(store, job) and store.one("jobs", job["id"])["status"] == "cancelled":
+        results.clear(store, job["id"])
 
 
 def recipe_for(job: dict) -> LoRA:
-    """What the job's hyperparameters mean here: the multiplier scales LoRA's own learning rate."""
+    """What the job's hyperparameters mean here: the multiplier scales the recipe's own learning rate."""
     asked = job["hyperparameters"]
-    return LoRA(
+    kind, more = (DPO, {"beta": asked["beta"]}) if job["method"] == "dpo" else (LoRA, {})
+    return kind(
         base=job["model"],
         epochs=float(asked["n_epochs"]),
         batch_size=asked["batch_size"],
-        learning_rate=LoRA().learning_rate * asked["learning_rate_multiplier"],
+        learning_rate=kind().learning_rate * asked["learning_rate_multiplier"],
         seed=job["seed"],
+        **more,
     )
 
 
 class Diary:
     """A watcher that writes each step into the store, and stops the run once the job is no longer running."""
 
-    def __init__(self, store: Store, job_id: str):
-        self.store, self.job_id = store, job_id
-        self.steps: dict[int, dict] = {}
-        """step → its cells in step_metrics.csv"""
-        self.last = Step(0, 0, 0.0)
+    def __init__(self, store: Store, job: dict, rows: int):
+        self.store, self.job = store, job
+        self.epoch = -(-rows // job["hyperparameters"]["batch_size"])
+        """Steps."""
+        self.steps = self.epoch * job["hyperparameters"]["n_epochs"]
 
     def __call__(self, event: Event) -> bool:
         if isinstance(event, Step):
-            self.last = event
-            self.steps[event.step] = {"step": event.step, "train_loss": event.loss}
+            if event.step % self.epoch == 1 or self.epoch == 1:  # the checkpoint of the epoch before is whole by now
+                results.keep_epochs(self.store, self.job, self.epoch, self.steps)
             data = {
                 "step": event.step,
                 "total_steps": event.steps,
@@ -114,53 +157,23 @@ class Diary:
                 "learning_rate": event.learning_rate,
                 "tokens": event.tokens,
             }
-            return self.note(f"Step {event.step}/{event.steps}: training loss={event.loss:.2f}", data)
+            return self.note("train", event.step, f"training loss={event.loss:.2f}", data)
         if isinstance(event, Val):
-            self.steps.setdefault(event.step, {"step": event.step})["valid_loss"] = event.loss
-            data = {"step": event.step, "total_steps": self.last.steps, "valid_loss": event.loss}
-            return self.note(f"Step {event.step}/{self.last.steps}: validation loss={event.loss:.2f}", data)
+            data = {
+                "step": event.step,
+                "total_steps": self.steps,
+                "valid_loss": event.loss,
+                "full_valid_loss": event.loss,
+            }
+            return self.note("valid", event.step, f"validation loss={event.loss:.2f}", data)
         return False
 
-    def note(self, message: str, data: dict) -> bool:
+    def note(self, metric: str, step: int, words: str, data: dict) -> bool:
+        id = self.job["id"]
         with self.store.transaction() as db:
-            jobs.say(db, self.job_id, message, data=data)
-            (status,) = db.execute("SELECT status FROM jobs WHERE id = ?", (self.job_id,)).fetchone()
+            jobs.measure(db, id, metric, step, f"Step {step}/{self.steps}: {words}", data)
+            (status,) = db.execute("SELECT status FROM jobs WHERE id = ?", (id,)).fetchone()
         return status != "running"
-
-
-def finish(store: Store, job: dict, diary: Diary) -> bool:
-    """Whether the job succeeded: its model can be used from now on. False: it was cancelled."""
-    suffix = re.sub(r"[^A-Za-z0-9._-]+", "-", job["suffix"] or "")
-    name = f"ft:{job['model']}:local:{suffix}:{new_id('', 8)}"
-    table = io.StringIO()
-    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(diary.steps[step] for step in sorted(diary.steps))
-    result, content = new_id("file-"), table.getvalue().encode()
-    store.blob(result).write_bytes(content)
-
-    with store.transaction() as db:
-        done = update(
-            db,
-            "jobs",
-            job["id"],
-            only_if=("running",),
-            status="succeeded",
-            finished_at=int(time.time()),
-            fine_tuned_model=name,
-            trained_tokens=diary.last.tokens,
-            result_files=[result],
-        )
-        if done:
-            insert(db, "models", id=name, base=job["model"], job=job["id"])
-            insert(db, "files", id=result, filename="step_metrics.csv", purpose=RESULTS, bytes=len(content))
-            last = diary.steps[diary.last.step]
-            insert(db, "checkpoints", id=new_id("ftckpt_"), job=job["id"], model=name, step=last["step"], metrics=last)
-            jobs.say(db, job["id"], f"New fine-tuned model created: {name}")
-            jobs.say(db, job["id"], "The job has successfully completed")
-    if not done:
-        store.blob(result).unlink()
-    return done
 
 
 if __name__ == "__main__":

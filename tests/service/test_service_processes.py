@@ -14,8 +14,10 @@ from service_helpers import method, tickets, upload, wait, wait_for_step
 import ftkit
 from ftkit.errors import FtkitError
 from ftkit.hosted import local_process, local_service
-from ftkit.hosted.local_process import FolderInUse
-from ftkit.service import serve
+from ftkit.service import jobs, serve
+from ftkit.service.keys import own_key
+from ftkit.service.server import FolderInUse
+from ftkit.service.store import Store, insert
 
 NOTEBOOK = """
 import sys, time
@@ -43,8 +45,8 @@ def workers_of(pid: int) -> list[psutil.Process]:
     return found
 
 
-def test_a_killed_service_leaves_no_worker_and_its_job_is_trained_again(tmp_path):
-    """kill -9 in the middle of training; on restart the job is back in the queue and runs from the start."""
+def test_a_killed_service_leaves_no_worker_and_its_job_goes_on(tmp_path):
+    """kill -9 in the middle of training; on restart the job goes on, and no step is told twice."""
     service = local_service(tmp_path)
     with service.client() as client:
         job = client.fine_tuning.jobs.create(
@@ -58,27 +60,56 @@ def test_a_killed_service_leaves_no_worker_and_its_job_is_trained_again(tmp_path
     assert ended(workers)
 
     with service.client() as client:  # starts it again
-        wait(client, job.id, "running")
-        told = [event.message for event in client.fine_tuning.jobs.list_events(job.id, limit=1000)][::-1]
-        assert "The service was restarted; the job is back in the queue" in told
-        assert sum(message == "Fine-tuning job started" for message in told) == 2
+        before = len(steps_of(client, job.id))
+        until = time.monotonic() + 120
+        while len(steps_of(client, job.id)) < before + 3:
+            assert time.monotonic() < until
+            time.sleep(0.1)
         client.fine_tuning.jobs.cancel(job.id)
+        told = steps_of(client, job.id)
+        assert told == list(range(1, len(told) + 1))
     service.close()
 
 
-def test_a_killed_worker_fails_its_job_and_the_next_job_finds_a_new_one(client, service):
+def steps_of(client, job_id: str) -> list[int]:
+    events = list(client.fine_tuning.jobs.list_events(job_id, limit=1000))
+    return [event.data["step"] for event in events[::-1] if "train_loss" in (event.data or {})]
+
+
+def test_a_killed_worker_is_replaced_and_the_job_goes_on(client, service):
     file = upload(client, tickets())
     job = client.fine_tuning.jobs.create(
         model="ftkit-phi-9m", training_file=file, method=method(n_epochs=50, batch_size=1)
     )
-    wait(client, job.id, "running")
+    wait_for_step(client, job.id)
     (worker,) = workers_of(local_process.service(service.data_dir).process.pid)
     worker.kill()
-    job = wait(client, job.id, "failed", seconds=10)
-    assert job.error.code == "server_error" and "killed" in job.error.message
-    after = client.fine_tuning.jobs.create(model="ftkit-phi-9m", training_file=file)
-    wait(client, after.id, "queued", "running", seconds=10)  # files are checked by a worker, so there is one
-    client.fine_tuning.jobs.cancel(after.id)
+    before = len(steps_of(client, job.id))
+    until = time.monotonic() + 120
+    while len(steps_of(client, job.id)) < before + 3:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    told = [event.message for event in client.fine_tuning.jobs.list_events(job.id, limit=1000)]
+    assert sum("was killed" in message for message in told) == 1
+    client.fine_tuning.jobs.cancel(job.id)
+
+
+def test_a_job_that_kills_every_worker_fails_in_the_end(tmp_path):
+    store = Store(tmp_path)
+    with store.transaction() as db:
+        insert(db, "jobs", id="j", owner="local", status="running", model="m", training_file="f", method="supervised",
+               hyperparameters={}, seed=0, name="ft:m")  # fmt: skip
+    for _ in range(jobs.DEATHS - 1):
+        jobs.worker_died(store, -9)
+    assert store.one("jobs", "j")["status"] == "running"
+    with store.transaction() as db:  # a new step: the count begins anew
+        jobs.measure(db, "j", "train", 1, "Step 1", {"step": 1})
+    for _ in range(jobs.DEATHS - 1):
+        jobs.worker_died(store, -9)
+    assert store.one("jobs", "j")["status"] == "running"
+    jobs.worker_died(store, -9)
+    failed = store.one("jobs", "j")
+    assert failed["status"] == "failed" and "5 times in a row" in failed["error"]["message"]
 
 
 def test_a_killed_notebook_takes_service_and_worker_with_it(tmp_path):
@@ -117,36 +148,33 @@ def test_ctrl_c_in_the_terminal_ends_the_service_quietly(tmp_path):
         assert ended(found)
 
 
-def test_one_folder_has_one_service(service):
-    """A second process is refused; the same process is given the one that runs."""
+def test_one_folder_has_one_service_and_it_is_found_from_elsewhere(service):
+    """The same process is given the one that runs; so is another one, which cannot stop it."""
     assert local_service(service.data_dir) == service
-    with pytest.raises(FolderInUse, match="another process's service uses this folder"):
-        local_process._start(Path(service.data_dir))
+    code = "import sys; from ftkit.hosted import local_service; s = local_service(sys.argv[1]); print(s.base_url); s.close()"
+    environment = {**os.environ, "PYTHONPATH": str(Path(ftkit.__file__).parents[1])}
+    found = subprocess.run([sys.executable, "-c", code, service.data_dir], capture_output=True, text=True, env=environment)
+    assert found.stdout.strip() == service.base_url, found.stderr
+    assert len(service.client().models.list().data) > 0
+    with pytest.raises(FolderInUse):
+        serve(data_dir=service.data_dir, port=0)
 
 
-def test_a_notebook_beside_another_gets_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    first = local_service()
-    process = local_process._services.pop(first.data_dir)  # as if another notebook had it
-    second = local_service()
-    local_process._services[first.data_dir] = process
-    assert [Path(one.data_dir).name for one in (first, second)] == ["service", "service-2"]
-    first.close(), second.close()
-
-
-def test_the_key_is_nowhere_on_disk_and_not_in_the_workers_environment(service, tuned):
+def test_the_key_lies_in_one_private_file_and_nowhere_else(service, tuned):
     key = service.key.encode()
     files = [path for path in Path(service.data_dir).rglob("*") if path.is_file()]
     assert len(files) > 5
-    assert [path for path in files if key in path.read_bytes()] == []
+    assert [path.name for path in files if key in path.read_bytes()] == ["key"]
+    if os.name == "posix":
+        assert Path(service.data_dir, "key").stat().st_mode & 0o777 == 0o600
     (worker,) = workers_of(local_process.service(service.data_dir).process.pid)
     assert service.key not in worker.environ().values()
     assert service.key not in " ".join(worker.cmdline() + worker.parent().cmdline())
 
 
-def test_without_a_key_and_a_terminal_to_show_one_it_does_not_start(tmp_path, capsys):
-    with pytest.raises(FtkitError, match="set FTKIT_SERVICE_KEY"):
-        serve(data_dir=tmp_path, port=0)
+def test_the_key_stays_the_same_over_restarts(tmp_path):
+    first = own_key(tmp_path)
+    assert len(first) > 30 and own_key(tmp_path) == first
 
 
 def test_a_taken_port_is_said_to_be_taken(service, tmp_path):

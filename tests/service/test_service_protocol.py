@@ -56,7 +56,16 @@ WRONG = {  # request → status, code, param
     "much metadata": (
         "/fine_tuning/jobs", job(metadata={str(i): "" for i in range(17)}), 400, "invalid_value", "metadata",
     ),
-    "dpo": ("/fine_tuning/jobs", job(method={"type": "dpo"}), 400, "invalid_value", "method.type"),
+    "an unknown method": (
+        "/fine_tuning/jobs", job(method={"type": "reinforcement"}), 400, "invalid_value", "method.type",
+    ),
+    "settings of another method": (
+        "/fine_tuning/jobs", job(method={"type": "dpo", "supervised": {}}), 400, "invalid_value", "method",
+    ),
+    "no beta": (
+        "/fine_tuning/jobs", job(method={"type": "dpo", "dpo": {"hyperparameters": {"beta": 0}}}), 400, "invalid_value",
+        "method.dpo.hyperparameters.beta",
+    ),
     "both places": (
         "/fine_tuning/jobs", job(method=method(), hyperparameters={}), 400, "invalid_value", "hyperparameters",
     ),
@@ -74,6 +83,17 @@ WRONG = {  # request → status, code, param
     ),
     "hot": ("/chat/completions", talk(temperature=2.1), 400, "invalid_value", "temperature"),
     "five stops": ("/chat/completions", talk(stop=list("abcde")), 400, "invalid_value", "stop"),
+    "an empty stop": ("/chat/completions", talk(stop=""), 400, "invalid_value", "stop.0"),
+    "a seed beyond 64 bits": ("/chat/completions", talk(seed=2**64), 400, "invalid_value", "seed"),
+    "others without logprobs": ("/chat/completions", talk(top_logprobs=2), 400, "invalid_value", "top_logprobs"),
+    "half a character": ("/chat/completions", rb'{"model": "\ud800", "messages": []}', 400, "invalid_value", None),
+    "a number of 5,000 digits": ("/chat/completions", b'{"seed": ' + b"9" * 5000 + b"}", 400, None, None),
+    "JSON 100,000 levels deep": ("/chat/completions", b"[" * 100_000, 400, "invalid_json", None),
+    "JSON 900 levels deep": ("/chat/completions", b"[" * 900 + b"]" * 900, 400, "invalid_json", None),
+    "5 MiB of JSON": ("/chat/completions", b" " * (5 << 20), 413, "request_too_large", None),
+    "tokens to embed": ("/embeddings", {"model": "all-MiniLM-L6-v2", "input": [1, 2]}, 400, "invalid_type", "input.0"),
+    "nothing to embed": ("/embeddings", {"model": "all-MiniLM-L6-v2", "input": []}, 400, "invalid_value", "input"),
+    "another embedding model": ("/embeddings", {"model": "ada", "input": "x"}, 404, "model_not_found", "model"),
     "tools": ("/chat/completions", talk(tools=[]), 400, "unknown_parameter", "tools"),
     "too long": (
         "/chat/completions", talk(messages=[{"role": "user", "content": "word " * 9000}]), 400,
@@ -97,6 +117,8 @@ UNKNOWN = {  # as api.openai.com answered in 2023
     "GET /fine_tuning/jobs/123/events": ("fine_tune_not_found", "fine_tune_id", "Could not find fine tune: 123"),
     "GET /fine_tuning/jobs/123/checkpoints": ("fine_tune_not_found", "fine_tune_id", "Could not find fine tune: 123"),
     "POST /fine_tuning/jobs/123/cancel": ("fine_tune_not_found", "fine_tune_id", "Could not find fine tune: 123"),
+    "POST /fine_tuning/jobs/123/pause": ("fine_tune_not_found", "fine_tune_id", "Could not find fine tune: 123"),
+    "POST /fine_tuning/jobs/123/resume": ("fine_tune_not_found", "fine_tune_id", "Could not find fine tune: 123"),
     "GET /files/file-123": (None, "id", "No such File object: file-123"),
     "GET /files/file-123/content": (None, "id", "No such File object: file-123"),
     "DELETE /files/file-123": (None, "id", "No such File object: file-123"),
@@ -186,18 +208,6 @@ def test_a_tuned_model_is_not_tuned_again_and_a_finished_job_not_cancelled(send,
     assert (answer.status, answer.body["error"]["code"]) == (400, "model_not_available")
     answer = send("POST", f"/fine_tuning/jobs/{tuned.id}/cancel")
     assert (answer.status, answer.body["error"]["code"]) == (400, "job_already_completed")
-
-
-def test_a_stream_says_what_the_whole_answer_says(client, tuned):
-    """At temperature 0, with an answer of two words, so that there are pieces with a space between them."""
-    settings = {"model": tuned.fine_tuned_model, "messages": QUESTION, "temperature": 0, "max_tokens": 20}
-    whole = client.chat.completions.create(**settings)
-    stream = client.chat.completions.create(**settings, stream=True, stream_options={"include_usage": True})
-    chunks = list(stream)
-    pieces = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
-    assert len(pieces) == 2 and "".join(pieces) == whole.choices[0].message.content == "late parcel"
-    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == whole.choices[0].finish_reason
-    assert chunks[-1].usage == whole.usage and whole.usage.total_tokens > whole.usage.prompt_tokens > 0
 
 
 def test_an_answer_can_be_cut_repeated_and_drawn_again(client):

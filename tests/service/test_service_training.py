@@ -11,6 +11,8 @@ from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
 from service_helpers import chat, method, tickets, upload, wait, wait_for_step
 
+from ftkit.service.rows import tools_problem
+
 RECORDED_JOB = {  # the keys of api.openai.com's answer to jobs.create, 2024-10-15
     "object", "id", "model", "created_at", "finished_at", "fine_tuned_model", "organization_id", "result_files",
     "status", "validation_file", "training_file", "hyperparameters", "trained_tokens", "error",
@@ -86,16 +88,157 @@ def test_objects_have_the_recorded_keys_and_fit_the_clients_types(client, send, 
     for event in send("GET", f"/fine_tuning/jobs/{tuned.id}/events").body["data"]:
         assert set(event) == SPEC_EVENT
         FineTuningJobEvent.model_validate(event)
-    (checkpoint,) = send("GET", f"/fine_tuning/jobs/{tuned.id}/checkpoints").body["data"]
-    assert FineTuningJobCheckpoint.model_validate(checkpoint).step_number == 12
+    for checkpoint in send("GET", f"/fine_tuning/jobs/{tuned.id}/checkpoints").body["data"]:
+        assert FineTuningJobCheckpoint.model_validate(checkpoint).fine_tuning_job_id == tuned.id
     for model in send("GET", "/models").body["data"]:
         Model.model_validate(model)
 
 
 def test_the_base_is_listed_first_and_the_tuned_model_after_it(client, tuned):
     names = [model.id for model in client.models.list()]
-    assert names[0] == "ftkit-phi-9m" and tuned.fine_tuned_model in names
+    assert names[:2] == ["ftkit-phi-9m", "all-MiniLM-L6-v2"] and tuned.fine_tuned_model in names[2:]
     assert client.models.retrieve(tuned.fine_tuned_model).owned_by == "local"
+
+
+def test_the_models_of_the_last_three_epochs_can_be_used(client, tuned):
+    """4 epochs of 3 steps; the fourth one's is the tuned model itself."""
+    kept = client.fine_tuning.jobs.checkpoints.list(tuned.id).data
+    assert [one.step_number for one in kept] == [12, 9, 6]
+    assert [one.fine_tuned_model_checkpoint for one in kept] == [
+        tuned.fine_tuned_model, f"{tuned.fine_tuned_model}:ckpt-step-9", f"{tuned.fine_tuned_model}:ckpt-step-6",
+    ]  # fmt: skip
+    losses = [one.metrics.full_valid_loss for one in kept]
+    assert losses[0] < losses[1] < losses[2]
+    listed = [model.id for model in client.models.list()]
+    logprobs = []
+    for one in kept:
+        assert one.fine_tuned_model_checkpoint in listed
+        answer = client.chat.completions.create(
+            model=one.fine_tuned_model_checkpoint, messages=[{"role": "user", "content": "My parcel 99 is late"}],
+            temperature=0, max_tokens=1, logprobs=True,
+        )  # fmt: skip
+        logprobs.append(answer.choices[0].logprobs.content[0].logprob)
+    assert len(set(logprobs)) == 3
+
+
+def test_every_bad_row_is_named_by_its_line_in_an_event(client):
+    rows = tickets(30)
+    for line in range(10, 28):
+        rows[line - 1] = {"messages": [{"role": "king", "content": "x"}]}
+    rows[28] = chat("a", "b") | {"tools": [{"type": "function"}]}
+    job = client.fine_tuning.jobs.create(model="ftkit-phi-9m", training_file=upload(client, rows, "desk.jsonl"))
+    job = wait(client, job.id, "failed")
+    assert job.error.message.splitlines()[-1] == "and 8 more faults"
+    events = client.fine_tuning.jobs.list_events(job.id, limit=100).data[::-1]
+    named = [event.message.partition(": ")[0] for event in events if event.level == "error"]
+    assert named[:-1] == [f"desk.jsonl:{line}" for line in range(10, 28)]
+
+
+TOOL = {"type": "function", "function": {"name": "track", "parameters": {"type": "object"}}}
+
+
+def called(name: str = "track", arguments: str = "{}", answers: str = "c1", tools=(TOOL,)) -> dict:
+    call = {"id": "c1", "type": "function", "function": {"name": name, "arguments": arguments}}
+    return {"tools": list(tools), "messages": [
+        {"role": "user", "content": "Where is parcel 5?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": answers, "content": "late"},
+        {"role": "assistant", "content": "It is late"},
+    ]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "row, complaint",
+    [
+        (called(), None),
+        (called(name="fly"), "message 2 calls 'fly', which is not among the row's tools"),
+        (called(arguments="{nope"), "message 2: the arguments of 'track' are not a text of JSON"),
+        (called(answers="c2"), "message 3 answers the call 'c2', which nobody made before it"),
+        (called(tools=[{"type": "function"}]), "tools: entry 1 must be"),
+    ],
+)
+def test_tools_and_their_calls_must_fit_together(row, complaint):
+    assert (tools_problem(row) or "").startswith(complaint or "")
+    assert (tools_problem(row) is None) == (complaint is None)
+
+
+def preferences(n: int = 12) -> list[dict]:
+    rows = []
+    for row in tickets(n):
+        better, worse = row["messages"][1], {"role": "assistant", "content": "I like trains"}
+        rows.append({"input": {"messages": row["messages"][:1]}, "preferred_output": [better], "non_preferred_output": [worse]})
+    return rows
+
+
+def test_a_dpo_job_makes_the_better_answers_likelier(client):
+    job = client.fine_tuning.jobs.create(
+        model="ftkit-phi-9m",
+        training_file=upload(client, preferences()),
+        validation_file=upload(client, preferences(4)),
+        method={"type": "dpo", "dpo": {"hyperparameters": {"n_epochs": 2, "beta": 0.2}}},
+    )
+    job = wait(client, job.id, "succeeded")
+    assert job.method.type == "dpo" and job.method.dpo.hyperparameters.beta == 0.2
+    assert job.method.dpo.hyperparameters.batch_size == 4
+    events = client.fine_tuning.jobs.list_events(job.id, limit=100).data[::-1]
+    losses = [event.data["train_loss"] for event in events if "train_loss" in (event.data or {})]
+    assert losses[0] == pytest.approx(0.6931, abs=1e-3)  # log 2: the adapter starts as the base
+    assert losses[-1] < 0.6
+
+
+
+def test_a_dpo_job_on_conversations_fails_and_says_which_rows_it_wants(client):
+    job = client.fine_tuning.jobs.create(
+        model="ftkit-phi-9m", training_file=upload(client, tickets(), "desk.jsonl"), method={"type": "dpo"}
+    )
+    job = wait(client, job.id, "failed")
+    assert job.error.message.startswith('desk.jsonl:1: want "input": {"messages": […]}')
+
+
+def test_a_paused_job_stands_still_and_ends_as_if_it_never_had(client, service, tuned):
+    """The same file, settings and seed as the fixture's job: the same adapter, bit for bit, and every step told once."""
+    job = client.fine_tuning.jobs.create(
+        model="ftkit-phi-9m",
+        training_file=tuned.training_file,
+        validation_file=tuned.validation_file,
+        method=method(n_epochs=4),
+        seed=1,
+    )
+    wait_for_step(client, job.id)
+    assert client.fine_tuning.jobs.pause(job.id).status == "paused"
+    other = client.fine_tuning.jobs.create(
+        model="ftkit-phi-9m", training_file=tuned.training_file, method=method(n_epochs=1)
+    )
+    wait(client, other.id, "succeeded")  # the worker is free for others
+    assert client.fine_tuning.jobs.retrieve(job.id).status == "paused"
+    assert client.fine_tuning.jobs.resume(job.id).status == "queued"
+    job = wait(client, job.id, "succeeded")
+    events = client.fine_tuning.jobs.list_events(job.id, limit=100).data[::-1]
+    assert [event.data["step"] for event in events if "train_loss" in (event.data or {})] == list(range(1, 13))
+    assert [event.data["step"] for event in events if "valid_loss" in (event.data or {})] == [3, 6, 9, 12]
+    adapters = [Path(service.data_dir, "runs", id, "adapter", "adapter_model.safetensors") for id in (tuned.id, job.id)]
+    assert adapters[0].read_bytes() == adapters[1].read_bytes()
+
+
+def test_what_cannot_be_paused_or_resumed_says_so(send, tuned):
+    for verb in ("pause", "resume"):
+        answer = send("POST", f"/fine_tuning/jobs/{tuned.id}/{verb}")
+        assert answer.status == 400 and "is succeeded" in answer.body["error"]["message"]
+
+
+def test_jobs_are_found_by_their_metadata(client, send, tuned):
+    assert [job.id for job in client.fine_tuning.jobs.list(metadata={"lesson": "01"})] == [tuned.id]
+    assert client.fine_tuning.jobs.list(metadata={"lesson": "02"}).data == []
+    assert client.fine_tuning.jobs.list(metadata={"lesson": "01", "x": "y"}).data == []
+
+
+def test_a_file_stays_while_a_job_needs_it(client, send, tuned):
+    file = upload(client, tickets())
+    job = client.fine_tuning.jobs.create(model="ftkit-phi-9m", training_file=file, method=method(n_epochs=50, batch_size=1))
+    answer = send("DELETE", f"/files/{file}")
+    assert (answer.status, answer.body["error"]["code"]) == (400, "file_in_use")
+    client.fine_tuning.jobs.cancel(job.id)
+    assert send("DELETE", f"/files/{file}").status == 200
 
 
 def test_a_bad_row_fails_the_job_and_is_named_by_its_line(client):
