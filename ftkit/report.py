@@ -92,7 +92,7 @@ class Report:
 
     def save(self, path: str | os.PathLike) -> Path:
         """The path of the JSON file that now holds the report, answers and all."""
-        fields = {name: getattr(self, name) for name in ("model", "data", "fingerprint", "seconds")}
+        fields = {name: getattr(self, name) for name in ("model", "data", "fingerprint", "seconds", "endpoint")}
         rows = {name: None if isinstance(of, Corpus) else list(of) for name, of in self._statistics.items()}
         scores = {name: asdict(score) for name, score in self.scores.items()}
         whole = {**fields, "scores": scores, "row_scores": rows, "answers": [asdict(answer) for answer in self.answers]}
@@ -122,6 +122,7 @@ class Report:
                 scores={name: Score(**score) for name, score in whole["scores"].items()},
                 seconds=whole["seconds"],
                 _statistics=statistics,
+                endpoint=whole.get("endpoint"),
             )
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}; working in {Path.cwd()}") from None

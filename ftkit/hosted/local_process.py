@@ -8,6 +8,7 @@ service runs on the folder again.
 import atexit
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ftkit.errors import EndpointError
 
@@ -87,6 +89,8 @@ def _find(folder: Path) -> Service | None:
         return None
     try:
         note = json.loads((folder / "service.json").read_text(encoding="utf-8"))
+        where = urlsplit(note["base_url"])
+        socket.create_connection((where.hostname, where.port), timeout=1).close()  # it may be about to end
         kept = (folder / "key").read_text(encoding="utf-8").strip() if note["own_key"] else None
     except (OSError, ValueError):
         return None

@@ -58,12 +58,15 @@ def run_server(
             write_private(root / WHERE, json.dumps({"base_url": url, "own_key": key is None}) + "\n")
             ready()
 
-        server = Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2), tell)
+        def no_more() -> None:
+            (root / WHERE).unlink(missing_ok=True)
+
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+        server = Server(config, tell, no_more)
         if with_parent:
             when_parent_ends(server.stop)
         with working(store), suppress(KeyboardInterrupt):  # uvicorn has closed in good order, and passes Ctrl-C on
             server.run(sockets=[listener])
-        (root / WHERE).unlink(missing_ok=True)
 
 
 class FolderInUse(FtkitError):
@@ -71,15 +74,19 @@ class FolderInUse(FtkitError):
 
 
 class Server(uvicorn.Server):
-    """uvicorn, telling when it is ready, and willing to be stopped from another thread."""
+    """uvicorn, telling when it is ready and when it no longer is, and willing to be stopped from another thread."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], closing: Callable[[], None]):
         super().__init__(config)
-        self.ready = ready
+        self.ready, self.closing = ready, closing
 
     async def startup(self, sockets=None) -> None:
         await super().startup(sockets)
         self.ready()
+
+    async def shutdown(self, sockets=None) -> None:
+        self.closing()
+        await super().shutdown(sockets)
 
     def stop(self) -> None:
         self.should_exit = True

@@ -2,14 +2,20 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
+import ftkit
 from ftkit.data import Chat, Dataset, Pair, Split
 from ftkit.errors import BudgetError, DataError, EndpointError, RecipeError, RunError
 from ftkit.events import Saved, Status, Step, Val
 from ftkit.hosted import Hosted, endpoint, local_process, local_service, openai
+from ftkit.report import evaluate
 from ftkit.run import Recipe, Run
 
 REPLIES = {"My parcel {} is late": "shipping", "Refund invoice {} please": "refund"}
@@ -109,6 +115,55 @@ def test_a_failed_job_is_an_error_with_the_services_words_and_code(service, tmp_
 def test_an_unknown_base_is_the_services_404(service, tmp_path):
     with pytest.raises(EndpointError, match=r"'gpt-9' does not exist \(model_not_found, model\)"):
         Hosted(endpoint=service, base="gpt-9").train(SPLIT, folder=tmp_path / "run")
+
+
+DYING = """
+import os, sys
+from ftkit import Hosted, Step, local_service
+sys.path.insert(0, sys.argv[2])
+from test_hosted import SPLIT
+recipe = Hosted(endpoint=local_service(sys.argv[1]), epochs=6, batch_size=1, seed=1)
+recipe.train(SPLIT, folder="dead", watch=lambda event: isinstance(event, Step) and event.step == 9 and os._exit(9))
+"""
+
+
+def test_a_run_whose_kernel_died_is_reattached_and_carries_every_step_once(tmp_path):
+    """The kernel took its service with it; both come back, and the job goes on from its checkpoint."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(ftkit.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", DYING, str(tmp_path / "service"), str(Path(__file__).parent)]
+    assert subprocess.run(command, env=environment).returncode == 9
+    run = Run.open("dead")
+    assert run.status == "running" and 9 in [event.step for event in run.history if isinstance(event, Step)]
+    run.resume(SPLIT)
+    assert run.status == "succeeded"
+    assert [event.step for event in run.history if isinstance(event, Step)] == list(range(1, 73))
+    assert [event.step for event in run.history if isinstance(event, Val)] == list(range(12, 73, 12))
+    said = [event.message for event in run.history if isinstance(event, Status) and event.message]
+    assert len(said) == len(set(said))
+    with run.recipe.endpoint.client() as client:
+        assert len(client.fine_tuning.jobs.list().data) == 1
+    assert run.model.replies([chats(2)[1].prompt]) == ["refund"]
+    run.recipe.endpoint.close()
+
+
+def test_a_job_whose_kernel_died_before_it_was_noted_is_found_by_its_file(service, run, tmp_path):
+    """No second job is started, nor paid for."""
+    folder = tmp_path / "again"
+    shutil.copytree(run.folder, folder)
+    noted = json.loads((folder / "job.json").read_text())
+    (folder / "job.json").write_text(json.dumps({"training_file": noted["training_file"]}))
+    log = folder / "events.jsonl"
+    log.write_text("".join(line for line in log.read_text().splitlines(True) if "succeeded" not in line))
+    again = Run.open(folder).resume(SPLIT)
+    assert again.model.name == run.model.name and again.losses == run.losses
+    with service.client() as client:
+        ids = [job.id for job in client.fine_tuning.jobs.list(limit=100) if job.training_file == noted["training_file"]]
+    assert ids == [noted["id"]]
+
+
+def test_a_report_says_who_answered(service, run):
+    report = evaluate(run.model, SPLIT.test, max_tokens=8)
+    assert report.endpoint == "local service" and "answered by local service" in str(report)
 
 
 def test_a_reopened_run_starts_its_service_again_and_the_model_answers(service, run):
