@@ -54,15 +54,9 @@ def run_server(
         keys = Keys(key or own_key(root), learners)
         app = make_app(Store(root, PATIENCE), keys, list(dict.fromkeys([EMBEDDED, *bases])), limits)
 
-        def tell() -> None:
-            write_private(root / WHERE, json.dumps({"base_url": url, "own_key": key is None}) + "\n")
-            ready()
-
-        def no_more() -> None:
-            (root / WHERE).unlink(missing_ok=True)
-
+        note = json.dumps({"base_url": url, "own_key": key is None}) + "\n"
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
-        server = Server(config, tell, no_more)
+        server = Server(config, root / WHERE, note, ready)
         if with_parent:
             when_parent_ends(server.stop)
         with working(store), suppress(KeyboardInterrupt):  # uvicorn has closed in good order, and passes Ctrl-C on
@@ -74,21 +68,23 @@ class FolderInUse(FtkitError):
 
 
 class Server(uvicorn.Server):
-    """uvicorn, telling when it is ready and when it no longer is, and willing to be stopped from another thread."""
+    """uvicorn, with a note of where it is that is there only while it answers; another thread can stop it."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], closing: Callable[[], None]):
+    def __init__(self, config: uvicorn.Config, where: Path, note: str, ready: Callable[[], None]):
         super().__init__(config)
-        self.ready, self.closing = ready, closing
+        self.where, self.note, self.ready = where, note, ready
 
     async def startup(self, sockets=None) -> None:
         await super().startup(sockets)
+        write_private(self.where, self.note)
         self.ready()
 
     async def shutdown(self, sockets=None) -> None:
-        self.closing()
+        self.stop()
         await super().shutdown(sockets)
 
     def stop(self) -> None:
+        self.where.unlink(missing_ok=True)  # first of all: who looks for the service now must start another one
         self.should_exit = True
 
 
