@@ -24,6 +24,8 @@ class Step:
     learning_rate: float = 0.0
     tokens: int = 0
     """Tokens processed since the run began, padding not counted; 0 where the engine does not count them."""
+    accuracy: float | None = None
+    """Share of the scored tokens that were the likeliest one (DPO: of the rows whose better answer gained more)."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Val:
 
     step: int
     loss: float
+    accuracy: float | None = None
+    """As in `Step`."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,13 @@ _KINDS = {kind.__name__.lower(): kind for kind in (Status, Step, Val, Saved, Usa
 
 
 def to_dict(event: Event) -> dict:
-    """The event as one flat, JSON-ready dictionary.
+    """The event as one flat, JSON-ready dictionary; what was not measured is left out.
 
     >>> to_dict(Val(step=20, loss=0.5))
     {'event': 'val', 'step': 20, 'loss': 0.5}
     """
-    return {"event": type(event).__name__.lower(), **asdict(event)}
+    measured = {name: value for name, value in asdict(event).items() if value is not None}
+    return {"event": type(event).__name__.lower(), **measured}
 
 
 def from_dict(fields: dict) -> Event:

@@ -62,10 +62,11 @@ class Speaker(TrainerCallback):
                     loss=float(logs["loss"]),
                     learning_rate=float(logs["learning_rate"]),
                     tokens=int(state.num_input_tokens_seen),
+                    accuracy=logs.get("accuracy"),
                 )
             )
         elif "eval_loss" in logs:
-            self.run.emit(Val(step=state.global_step, loss=float(logs["eval_loss"])))
+            self.run.emit(Val(state.global_step, float(logs["eval_loss"]), logs.get("accuracy")))
         if any_of(self.run.stopping, args.device):
             self.run.cancel()
         control.should_training_stop |= self.run.stopping

@@ -154,10 +154,11 @@ def translated(event, status: str) -> Iterator[Event]:
     if data.get("train_loss") is not None:
         named = re.match(r"Step \d+/(\d+)", event.message)
         steps = data.get("total_steps") or (int(named[1]) if named else 0)
-        yield Step(step, steps, data["train_loss"], data.get("learning_rate", 0.0), data.get("tokens", 0))
+        rate, tokens, accuracy = data.get("learning_rate", 0.0), data.get("tokens", 0), data.get("train_mean_token_accuracy")
+        yield Step(step, steps, data["train_loss"], rate, tokens, accuracy)
     loss = data.get("full_valid_loss", data.get("valid_loss"))
     if loss is not None:
-        yield Val(step, loss)
+        yield Val(step, loss, data.get("full_valid_mean_token_accuracy", data.get("valid_mean_token_accuracy")))
 
 
 def record(job, folder: Path) -> dict:

@@ -34,10 +34,10 @@ from ftkit.trainer import Speaker, WholeCheckpoints, cpu_has_bf16
 
 
 class Engine(WholeCheckpoints, Trainer):
-    """Hugging Face's Trainer whose checkpoints appear whole, in ``run.folder / "checkpoints"``."""
+    """Hugging Face's Trainer that also measures accuracy; its checkpoints appear whole, in ``run.folder / "checkpoints"``."""
 
     def __init__(self, recipe: LoRA | FullFineTune, run: Run, train_dataset: list, **kwargs):
-        self.rows = len(train_dataset)
+        self.rows, self.hits = len(train_dataset), []
         rows = train_dataset if world_size() == 1 else [*train_dataset, empty_row(kwargs["processing_class"].pad_token_id)]
         super().__init__(callbacks=[Speaker(run)], train_dataset=rows, **kwargs)
         self.remove_callback(PrinterCallback)  # engines speak by events only
@@ -47,6 +47,20 @@ class Engine(WholeCheckpoints, Trainer):
         if world_size() == 1:
             return super()._get_train_sampler(train_dataset)
         return Filled(self.rows, self.recipe.batch_size, self.recipe.seed)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if "hits" in outputs:
+            self.hits.append(outputs["hits"])
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict, start_time: float | None = None) -> None:
+        """Adds the share of hits since the last log."""
+        if self.hits:
+            hits = torch.cat(self.hits)
+            right, scored = self.accelerator.reduce(torch.stack([hits.sum(), hits.new_tensor(len(hits), dtype=torch.long)])).tolist()
+            logs["accuracy"], self.hits = right / max(scored, 1), []
+        super().log(logs, start_time)
 
     def _save(self, output_dir=None, state_dict=None) -> None:
         folder = Path(output_dir)
@@ -65,13 +79,14 @@ class PreferenceEngine(Engine):
         gained = answer_logps(model, inputs) - inputs["base_logps"]  # (2B,)
         better, worse = gained.chunk(2)
         loss = -F.logsigmoid(self.recipe.beta * (better - worse)).mean()
+        self.hits.append(better > worse)
         return (loss, {"loss": loss}) if return_outputs else loss
 
 
 def answer_logps(model, batch: dict) -> torch.Tensor:
     """The log-probability of each row's answer, (B,)."""
     lengths = batch.get("lengths")
-    logps, rows = scored_logps(model.get_base_model(), batch["input_ids"], batch["labels"], lengths)
+    logps, _, rows = scored_logps(model.get_base_model(), batch["input_ids"], batch["labels"], lengths)
     return torch.zeros(len(batch["labels"] if lengths is None else lengths), device=logps.device).index_add(0, rows, logps)
 
 

@@ -1,12 +1,22 @@
 """The same loss and gradients as Hugging Face's, sooner: what the engine changes on a model in memory before it trains."""
 
+from dataclasses import dataclass
 from types import MethodType
 
 import torch
 from transformers.activations import NewGELUActivation
-from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.utils import ModelOutput
 
 from ftkit.local.loss import scored_logps
+
+
+@dataclass
+class Scored(ModelOutput):
+    """What a model says in training."""
+
+    loss: torch.Tensor | None = None
+    hits: torch.Tensor | None = None
+    """Whether each scored token was the likeliest, (S,)."""
 
 
 def quicken(model):
@@ -31,5 +41,5 @@ def _forward(self, input_ids=None, labels=None, lengths=None, num_items_in_batch
     """With labels: the loss alone, from logits of the scored tokens instead of all. Without: as ever."""
     if labels is None:
         return type(self).forward(self, input_ids=input_ids, **kwargs)
-    nats = -scored_logps(self, input_ids, labels, lengths, **kwargs)[0]
-    return CausalLMOutputWithPast(loss=nats.sum() / (len(nats) if num_items_in_batch is None else num_items_in_batch))
+    logps, hits, _ = scored_logps(self, input_ids, labels, lengths, **kwargs)
+    return Scored(-logps.sum() / (len(logps) if num_items_in_batch is None else num_items_in_batch), hits)

@@ -13,8 +13,8 @@ CHUNK = 1 << 23
 """Logits held at once: 32 MiB in fp32."""
 
 
-def scored_logps(model, input_ids, labels, lengths=None, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
-    """The log-probability of each scored token, (S,), and the row or packed document it stands in, (S,).
+def scored_logps(model, input_ids, labels, lengths=None, **kwargs) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of each scored token: its log-probability, whether it is the likeliest, and its row or packed document; (S,) each.
 
     Rows padded on the right, or with ``lengths`` documents packed into one row.
     """
@@ -32,13 +32,14 @@ def scored_logps(model, input_ids, labels, lengths=None, **kwargs) -> tuple[torc
     head, cap = model.get_output_embeddings(), getattr(model.config, "final_logit_softcapping", None)  # a cap: Gemma 2
     if type(head) is torch.nn.Linear:
         hidden = hidden.to(head.weight.dtype)
-        return LinearLogps.apply(hidden, head.weight, head.bias, targets, cap), rows
+        return *LinearLogps.apply(hidden, head.weight, head.bias, targets, cap), rows
     logits = head(hidden).float()  # a head that is itself adapted
-    return -F.cross_entropy(logits if cap is None else cap * torch.tanh(logits / cap), targets, reduction="none"), rows
+    logps = -F.cross_entropy(logits if cap is None else cap * torch.tanh(logits / cap), targets, reduction="none")
+    return logps, logits.argmax(-1) == targets, rows
 
 
 class LinearLogps(torch.autograd.Function):
-    """The log-probabilities log softmax(h·Wᵀ + b)[target], (S,), computed a chunk of tokens at a time.
+    """The log-probabilities log softmax(h·Wᵀ + b)[target], (S,), and which of them are the highest, (S,), a chunk at a time.
 
     With a frozen head the gradient with respect to h is computed on the way, while the chunk's logits are there: for one
     token it is the row (onehot − p)·W, which the backward scales. A head that learns has its chunks computed twice.
@@ -48,18 +49,20 @@ class LinearLogps(torch.autograd.Function):
     def forward(ctx, hidden, weight, bias, targets, cap):
         learns = weight.requires_grad or (bias is not None and bias.requires_grad)
         logps = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
+        hits = torch.empty(len(targets), dtype=torch.bool, device=hidden.device)
         slopes = torch.empty_like(hidden) if hidden.requires_grad and not learns else None
         for part in _chunks(hidden, weight):
             logits, tanh = _logits(hidden[part], weight, bias, cap)
-            logps[part], slope = _score(logits, tanh, targets[part])
+            logps[part], hits[part], slope = _score(logits, tanh, targets[part])
             if slopes is not None:
                 slopes[part] = slope.to(weight.dtype) @ weight
         ctx.cap = cap
         ctx.save_for_backward(*((slopes,) if not learns else (hidden, weight, bias, targets)))
-        return logps
+        ctx.mark_non_differentiable(hits)
+        return logps, hits
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx, grad, _):
         if len(ctx.saved_tensors) == 1:
             return ctx.saved_tensors[0] * grad[:, None].to(ctx.saved_tensors[0].dtype), None, None, None, None
         hidden, weight, bias, targets = ctx.saved_tensors
@@ -67,7 +70,7 @@ class LinearLogps(torch.autograd.Function):
         d_bias = None if bias is None else torch.zeros_like(bias)
         for part in _chunks(hidden, weight):
             logits, tanh = _logits(hidden[part], weight, bias, ctx.cap)
-            slope = _score(logits, tanh, targets[part])[1].mul_(grad[part, None])
+            slope = _score(logits, tanh, targets[part])[2].mul_(grad[part, None])
             if bias is not None:
                 d_bias += slope.sum(0)
             slope = slope.to(weight.dtype)
@@ -91,9 +94,12 @@ def _logits(hidden, weight, bias, cap):
 
 
 def _score(logits, tanh, targets):
-    """log p[target], (s,), and its slope onehot − p, (s, V), through the cap if there is one; written over the logits."""
+    """log p[target], (s,); whether no logit is higher, (s,); the slope onehot − p, (s, V), through the cap if there is one.
+
+    The slope is written over the logits.
+    """
     picked, top = logits.gather(1, targets[:, None]), logits.amax(-1, keepdim=True)
     total = logits.sub_(top).exp_().sum(-1, keepdim=True)
     slope = logits.mul_(-1 / total)
     slope[torch.arange(len(targets), device=targets.device), targets] += 1
-    return (picked - top - total.log())[:, 0], slope if tanh is None else slope.mul_(1 - tanh * tanh)
+    return (picked - top - total.log())[:, 0], (picked == top)[:, 0], slope if tanh is None else slope.mul_(1 - tanh * tanh)

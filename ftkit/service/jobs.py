@@ -16,6 +16,7 @@ import secrets
 import sqlite3
 import time
 
+from ftkit.data import SHOWN_PROBLEMS
 from ftkit.errors import DataError
 from ftkit.estimate import auto_epochs
 from ftkit.hosted import LARGEST_SEED, LEAST_EXAMPLES
@@ -107,7 +108,9 @@ def validate(store: Store, job: dict) -> None:
             with store.transaction() as db:
                 for problem in error.problems[:NAMED_ROWS]:
                     say(db, job["id"], problem, level="error")
-            return fail(store, job["id"], str(error), code=f"invalid_{param}", param=param)
+            more = len(error.problems) - SHOWN_PROBLEMS
+            message = "\n".join([*error.problems[:SHOWN_PROBLEMS], *([f"and {more} more faults"] if more > 0 else [])])
+            return fail(store, job["id"], message, code=f"invalid_{param}", param=param)
     count = sizes["training_file"]
     if count < LEAST_EXAMPLES:
         message = f"Training file has {count} example(s), but must have at least {LEAST_EXAMPLES} examples"

@@ -12,8 +12,18 @@ from ftkit.service.store import Store, insert, new_id, update
 
 PURPOSE = "fine-tune-results"
 
-COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
-"""Of step_metrics.csv. The accuracies stay empty: the local engine does not measure them."""
+COLUMNS = {
+    "step": "step",
+    "train_loss": "train_loss",
+    "train_accuracy": "train_mean_token_accuracy",
+    "valid_loss": "valid_loss",
+    "valid_mean_token_accuracy": "valid_mean_token_accuracy",
+}
+"""Of step_metrics.csv: heading → the name in events. Of a DPO job the accuracies are shares of rows, not of tokens."""
+
+METRICS = ("step", "train_loss", "train_mean_token_accuracy", "valid_loss", "valid_mean_token_accuracy", "full_valid_loss",
+           "full_valid_mean_token_accuracy")  # fmt: skip
+"""Of a checkpoint."""
 
 KEPT = 3
 """The models of the last three epochs can be used, the finished one among them."""
@@ -42,9 +52,9 @@ def finish(store: Store, job: dict) -> bool:
     """Whether the job succeeded: its model can be used from now on. False: it was cancelled or paused."""
     steps = jobs.measured(store, job["id"])
     table = io.StringIO()
-    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(steps.values())
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([[step.get(name) for name in COLUMNS.values()] for step in steps.values()])
     result, content = new_id("file-"), table.getvalue().encode()
     store.blob(result).write_bytes(content)
 
@@ -83,7 +93,7 @@ def add_model(db, store: Store, job: dict, name: str, folder: Path) -> None:
 
 
 def add_checkpoint(db, job: dict, model: str, measured: dict) -> None:
-    metrics = {name: measured[name] for name in ("step", "train_loss", "valid_loss", "full_valid_loss") if name in measured}
+    metrics = {name: measured[name] for name in METRICS if name in measured}
     insert(db, "checkpoints", id=new_id("ftckpt_"), job=job["id"], model=model, step=measured["step"], metrics=metrics)
 
 

@@ -2,11 +2,12 @@
 
 import json
 
-from ftkit.data import Dataset, read_chats, read_preferences
+from ftkit.data import PARSERS, Dataset, objects
 from ftkit.errors import DataError
+from ftkit.rules import Finding
 from ftkit.service.store import Store
 
-READ = {"supervised": read_chats, "dpo": read_preferences}
+KINDS = {"supervised": "chat", "dpo": "preference"}
 
 
 def read(store: Store, file_id: str, method: str) -> Dataset:
@@ -18,33 +19,27 @@ def read(store: Store, file_id: str, method: str) -> Dataset:
     file = store.one("files", file_id)
     if file is None:
         raise DataError(f"{file_id}: the file was deleted before the job could read it; upload it again")
-    path = store.blob(file_id)
+    rows, problems = [], []
     try:
-        found = READ[method](path)
-        if problems := list(_about_tools(path)):
-            raise DataError(*problems)
-        return found
-    except DataError as error:
-        raise DataError(*(problem.replace(file_id, file["filename"]) for problem in error.problems)) from None
+        for where, value in objects(store.blob(file_id)):
+            row = value if isinstance(value, Finding) else PARSERS[KINDS[method]](value, where)
+            if isinstance(row, Finding):
+                problems.append(str(row))
+            elif problem := tools_problem(value.get("input", value)):  # the tools of a preference stand in its input
+                problems.append(f"{where}: {problem}")
+            else:
+                rows.append(row)
     except RecursionError:
-        raise DataError(f"{file['filename']}: a row is nested too deep to be read") from None
+        problems.append(f"{file_id}: a row is nested too deep to be read")
+    if problems:
+        raise DataError(*(problem.replace(file_id, file["filename"]) for problem in problems))
+    return Dataset(tuple(rows), file_id)
 
 
 def in_owners_words(store: Store, file_id: str, complaint: str) -> str:
     """The complaint with the file's own name in place of the id we keep it under."""
     file = store.one("files", file_id)
     return complaint.replace(file_id, file["filename"]) if file else complaint
-
-
-def _about_tools(path):
-    """``file:line: …`` for each row whose tools cannot be called as it calls them."""
-    with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if '"tool' in line or '"function' in line:
-                row = json.loads(line)
-                problem = tools_problem(row.get("input", row) if isinstance(row.get("input"), dict) else row)
-                if problem:
-                    yield f"{path.name}:{number}: {problem}"
 
 
 def tools_problem(row: dict) -> str | None:

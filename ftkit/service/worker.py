@@ -156,6 +156,7 @@ class Diary:
                 "train_loss": event.loss,
                 "learning_rate": event.learning_rate,
                 "tokens": event.tokens,
+                "train_mean_token_accuracy": event.accuracy,
             }
             return self.note("train", event.step, f"training loss={event.loss:.2f}", data)
         if isinstance(event, Val):
@@ -164,6 +165,8 @@ class Diary:
                 "total_steps": self.steps,
                 "valid_loss": event.loss,
                 "full_valid_loss": event.loss,
+                "valid_mean_token_accuracy": event.accuracy,
+                "full_valid_mean_token_accuracy": event.accuracy,
             }
             return self.note("valid", event.step, f"validation loss={event.loss:.2f}", data)
         return False

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ftkit import DPO, DataError, Dataset, Preference, Run, Split, Step, read_preferences, write_jsonl
+from ftkit import DPO, DataError, Dataset, Preference, Run, Split, Step, Val, read_preferences, write_jsonl
 from ftkit.local.chat import IGNORE, encode
 from ftkit.local.model import LocalModel
 
@@ -48,6 +48,7 @@ def test_the_validation_loss_is_equation_7_worked_out_by_hand(run, tiny_phi, spl
         better, worse = (logp(tuned, chat) - logp(base, chat) for chat in row.answers)
         margins.append(0.5 * (better - worse))
     assert run.val_losses[-1] == pytest.approx(-F.logsigmoid(torch.tensor(margins)).mean().item(), abs=1e-4)
+    assert [event.accuracy for event in run.history if isinstance(event, Val)][-1] == 1
     assert all(margin > 0 for margin in margins), "a prompt it has not seen: the better answer gained on the worse one"
 
 

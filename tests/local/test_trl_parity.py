@@ -70,4 +70,5 @@ def test_the_loss_curve_is_that_of_trls_sfttrainer(family, tiny_phi, tiny_llama,
     assert len(ours) == len(theirs) == 12
     assert [event.learning_rate for event in ours] == pytest.approx([entry["learning_rate"] for entry in theirs], rel=1e-9)
     assert [event.loss for event in ours] == pytest.approx([entry["loss"] for entry in theirs], abs=1e-5)
+    assert [event.accuracy for event in ours] == pytest.approx([entry["mean_token_accuracy"] for entry in theirs], abs=1e-6)
     assert ours[-1].loss < ours[0].loss - 0.1, "nothing was learnt: the curves would agree whatever the gradients are"

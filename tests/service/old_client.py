@@ -18,7 +18,7 @@ assert client.files.retrieve(file.id).bytes == file.bytes > 100
 assert file.id in [one.id for one in client.files.list(purpose="fine-tune", order="asc", limit=100)]
 settings = {"n_epochs": 2, "batch_size": 4, "learning_rate_multiplier": "auto"}
 job = client.fine_tuning.jobs.create(
-    model="ftkit-phi-9m", training_file=file.id, suffix="old", seed=1, metadata={"client": openai.__version__},
+    model="ftkit-phi-9m", training_file=file.id, suffix="old", seed=1, metadata={"file": file.id},
     method={"type": "supervised", "supervised": {"hyperparameters": settings}},
 )  # fmt: skip
 deprecated = client.fine_tuning.jobs.create(model="ftkit-phi-9m", training_file=file.id, hyperparameters={"n_epochs": 50})
@@ -28,7 +28,7 @@ while job.status not in ("succeeded", "failed", "cancelled"):
     time.sleep(0.3)
     job = client.fine_tuning.jobs.retrieve(job.id)
 assert job.status == "succeeded", job.error
-found = client.fine_tuning.jobs.list(metadata={"client": openai.__version__})
+found = client.fine_tuning.jobs.list(metadata={"file": file.id})
 assert [one.id for one in found] == [job.id]
 steps = [event for event in client.fine_tuning.jobs.list_events(job.id, limit=3) if event.message.startswith("Step ")]
 assert len(steps) == 6, steps

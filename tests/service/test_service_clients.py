@@ -26,7 +26,7 @@ def test_a_whole_session_with_the_installed_client(service):
 @pytest.mark.parametrize("version", ["1.109.1", "2.54.0", "3.54.0"])
 def test_a_whole_session_with_an_older_client(service, tmp_path, version):
     """Installed aside, without touching this environment; skipped where no package index can be reached."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "client"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", tmp_path / "client"]
     if subprocess.run([*pip, f"openai=={version}"], capture_output=True).returncode:
         pytest.skip(f"openai {version} cannot be installed here")
     assert session(service, str(tmp_path / "client")).split() == ["all", "well", "with", version]

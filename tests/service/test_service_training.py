@@ -65,7 +65,7 @@ def test_the_events_tell_the_story_newest_first_page_by_page(client, tuned):
     assert losses[-1] < losses[0] / 2
 
 
-def test_the_result_file_holds_the_losses_of_every_step(client, tuned):
+def test_the_result_file_holds_the_losses_and_accuracies_of_every_step(client, tuned):
     """OpenAI serves result files in base64; so does the service."""
     (id,) = tuned.result_files
     file = client.files.retrieve(id)
@@ -75,7 +75,9 @@ def test_the_result_file_holds_the_losses_of_every_step(client, tuned):
     assert [int(row["step"]) for row in rows] == list(range(1, 13))
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"]) / 2
     assert [row["step"] for row in rows if row["valid_loss"]] == ["3", "6", "9", "12"]
-    assert {row["train_accuracy"] for row in rows} == {""}
+    assert all(0 <= float(row["train_accuracy"]) <= 1 for row in rows)
+    assert float(rows[-1]["train_accuracy"]) == float(rows[-1]["valid_mean_token_accuracy"]) == 1 > float(rows[0]["train_accuracy"])
+    assert [bool(row["valid_mean_token_accuracy"]) for row in rows] == [bool(row["valid_loss"]) for row in rows]
 
 
 def test_objects_have_the_recorded_keys_and_fit_the_clients_types(client, send, tuned):
@@ -128,10 +130,10 @@ def test_every_bad_row_is_named_by_its_line_in_an_event(client):
     rows[28] = chat("a", "b") | {"tools": [{"type": "function"}]}
     job = client.fine_tuning.jobs.create(model="ftkit-phi-9m", training_file=upload(client, rows, "desk.jsonl"))
     job = wait(client, job.id, "failed")
-    assert job.error.message.splitlines()[-1] == "and 8 more faults"
+    assert job.error.message.splitlines()[-1] == "and 9 more faults"
     events = client.fine_tuning.jobs.list_events(job.id, limit=100).data[::-1]
     named = [event.message.partition(": ")[0] for event in events if event.level == "error"]
-    assert named[:-1] == [f"desk.jsonl:{line}" for line in range(10, 28)]
+    assert named[:-1] == [f"desk.jsonl:{line}" for line in (*range(10, 28), 29)]
 
 
 TOOL = {"type": "function", "function": {"name": "track", "parameters": {"type": "object"}}}
