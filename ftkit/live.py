@@ -19,6 +19,11 @@ def live() -> Watcher:
     return Curve() if hasattr(shell, "kernel") else Bar()
 
 
+def queued(event: Event) -> bool:
+    """Whether it says what happens before training, such as what it will cost: there is nothing to draw yet."""
+    return isinstance(event, Status) and event.state == "queued" and bool(event.message)
+
+
 class Bar:
     """One line in a terminal: steps, loss, time left."""
 
@@ -35,6 +40,8 @@ class Bar:
                 self.bar = tqdm(total=event.steps, desc=self.label or None, unit="step", dynamic_ncols=True)
             self.bar.set_postfix_str(f"loss {event.loss:.3f}{self.val}", refresh=False)
             self.bar.update(event.step - self.bar.n)
+        elif queued(event):
+            print(event.message)
         elif isinstance(event, Val):
             self.val = f" · val {event.loss:.3f}"
         elif isinstance(event, Status) and event.state in ENDED and self.bar is not None:
@@ -63,6 +70,8 @@ class Curve:
         if event == Status("queued") and not self.history:
             self._offer_stop()
         self.history.append(event)
+        if queued(event):
+            print(event.message)
         ended = isinstance(event, Status) and event.state in ENDED
         if any(isinstance(past, Step) for past in self.history):
             if ended or self.handle is None or time.monotonic() - self.drawn >= self.EVERY:

@@ -1,5 +1,7 @@
 """Watchers that draw."""
 
+import pytest
+
 from ftkit import Status, Step, Val
 from ftkit.live import Bar, Curve, live
 from ftkit.plots import loss_curve
@@ -55,3 +57,12 @@ def test_the_curve_plots_what_was_said():
     steps, mean, vals = axes.lines
     assert list(steps.get_ydata()) == [1 / i for i in range(1, 11)]
     assert mean.get_ydata()[-1] < mean.get_ydata()[0] and list(vals.get_ydata()) == [0.2]
+
+
+@pytest.mark.parametrize("watcher", [Bar, Curve])
+def test_what_a_job_says_before_it_trains_is_printed(watcher, capsys):
+    """The estimate first of all: nothing else tells what is about to be spent."""
+    watch = watcher()
+    for event in (Status("running"), Status("queued", "Estimate: $0.75"), Status("queued", "Validating"), Status("running", "go")):
+        watch(event)
+    assert capsys.readouterr().out == "Estimate: $0.75\nValidating\n"

@@ -19,6 +19,9 @@ from ftkit.run import Run
 
 ENDED = ("succeeded", "failed", "cancelled")
 
+STARTED = "Fine-tuning job started"
+"""OpenAI's words; what came before them was waiting."""
+
 PATIENCE = 10
 """How many polls in a row may fail before we give up following; the client itself tries each three times."""
 
@@ -111,7 +114,7 @@ def follow(client: openai.OpenAI, job, run: Run, seconds: float):
             job = client.fine_tuning.jobs.retrieve(job.id)  # first the job, then its events: none is missed
             for event in new_events(client, job.id, last_seen):
                 last_seen = event.id
-                for mine in translated(event, job.status):
+                for mine in translated(event, run.status):
                     if not (isinstance(mine, Status) and mine.message in told):  # before the kernel died
                         run.emit(mine)
             failures = 0
@@ -144,13 +147,15 @@ def new_events(client: openai.OpenAI, job_id: str, last_seen: str | None) -> lis
     return found[::-1]
 
 
-def translated(event, status: str) -> Iterator[Event]:
-    """What the service said, as our events."""
+def translated(event, state: str) -> Iterator[Event]:
+    """What the service said, as our events; ``state`` is the run's so far."""
     data = event.data if isinstance(event.data, dict) else {}
     step = data.get("step")
     if step is None:
-        yield Status("running" if status in ("running", *ENDED) else "queued", event.message)
+        yield Status("running" if event.message == STARTED else state, event.message)
         return
+    if state == "queued":
+        yield Status("running")
     if data.get("train_loss") is not None:
         named = re.match(r"Step \d+/(\d+)", event.message)
         steps = data.get("total_steps") or (int(named[1]) if named else 0)

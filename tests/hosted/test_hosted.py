@@ -15,6 +15,7 @@ from ftkit.data import Chat, Dataset, Pair, Split
 from ftkit.errors import BudgetError, DataError, EndpointError, RecipeError, RunError
 from ftkit.events import Saved, Status, Step, Val
 from ftkit.hosted import Hosted, endpoint, local_process, local_service, openai
+from ftkit.hosted.jobs import HostedModel
 from ftkit.report import evaluate
 from ftkit.run import Recipe, Run
 
@@ -173,6 +174,13 @@ def test_a_reopened_run_starts_its_service_again_and_the_model_answers(service, 
     assert reopened.recipe == run.recipe and reopened.status == "succeeded"
     assert reopened.model.replies([chats(2)[1].prompt]) == ["refund"]
     assert reopened.model.name == run.model.name
+    noted = json.loads((run.folder / "job.json").read_text())
+    with service.client() as client:
+        kept = client.fine_tuning.jobs.checkpoints.list(noted["id"]).data
+    names = [one.fine_tuned_model_checkpoint for one in kept]
+    assert [one.step_number for one in kept] == [12, 9, 6] and names[0] == run.model.name
+    replies = [HostedModel(service, name).replies([chats(2)[1].prompt]) for name in names[1:]]
+    assert replies[0] == ["refund"] and replies[1][0], "the models on the way are back as well"
 
 
 def test_a_job_that_ended_after_its_notebook_is_found_when_the_run_is_reopened(run):

@@ -63,11 +63,14 @@ def test_twenty_kills_at_random_moments_change_nothing(tmp_path, monkeypatch):
                     assert time.monotonic() < until
                     time.sleep(0.02)
             time.sleep(chance.uniform(0, 0.1 if i % 2 else 6))  # or while torch is loaded, the base, the checkpoint
-        process = psutil.Process(local_process.service(service.data_dir).process.pid)
+        child = local_process.service(service.data_dir).process
+        process = psutil.Process(child.pid)
         workers = [one for one in process.children() if "ftkit.service.worker" in one.cmdline()]
         family += [process, *workers]
         for victim in {"worker": workers, "service": [process], "both": [process, *workers]}[who]:
             victim.kill()
+        if who != "worker":
+            child.wait()
     got = outcome(service, id)
     for what, value in expected.items():
         assert got[what] == value, what

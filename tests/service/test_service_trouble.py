@@ -18,12 +18,12 @@ from schemathesis import GenerationMode
 from service_helpers import tickets, upload
 from test_service_class import CLASS, OWN, as_learner, served
 
-from ftkit.errors import RunError
+from ftkit.errors import DataError, RunError
 from ftkit.local import EMBEDDED
-from ftkit.service import jobs, worker
+from ftkit.service import jobs, rows, worker
 from ftkit.service.app import make_app
 from ftkit.service.keys import Keys
-from ftkit.service.store import Store
+from ftkit.service.store import Store, insert
 
 AUTHORIZED = {"Authorization": f"Bearer {OWN}"}
 
@@ -140,3 +140,19 @@ def test_no_request_that_our_document_allows_or_forbids_is_a_500(schema, mode):
     for operation in schema.get_all_operations():
         try_out(operation.ok())
     assert sum(statuses.values()) > 50 and len(statuses) >= 3, statuses
+
+
+@pytest.mark.parametrize("depth", [400, 980, 5_000, 200_000])
+@pytest.mark.parametrize("place", ['"tools": %s, ', '"extra": %s, '])
+def test_a_row_nested_however_deep_is_read_or_named_by_its_line(tmp_path, depth, place):
+    store = Store(tmp_path)
+    deep = '{"a": ' * depth + "1" + "}" * depth
+    plain = b'{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}\n'
+    bomb = plain.replace(b"{", b"{" + (place % deep).encode(), 1)
+    store.blob("file-x").write_bytes(plain + bomb)
+    with store.transaction() as db:
+        insert(db, "files", id="file-x", owner="local", filename="bomb.jsonl", purpose="fine-tune", bytes=len(bomb))
+    try:
+        assert len(rows.read(store, "file-x", "supervised")) == 2
+    except DataError as error:
+        assert str(error).startswith("bomb.jsonl:2: ")
