@@ -29,15 +29,15 @@ def method(**hyperparameters) -> dict:
     return {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}}
 
 
-def wait(client, job_id: str, *statuses: str, seconds: float = 90):
-    """The job, once it has one of ``statuses``."""
+def wait(client, job_id: str, *statuses: str, seconds: float = 90, pause: float = 0.1):
+    """The job, once it has one of ``statuses``; asked for every ``pause`` seconds."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         job = client.fine_tuning.jobs.retrieve(job_id)
         if job.status in statuses:
             return job
         assert job.status not in ("failed", "cancelled"), job.error
-        time.sleep(0.1)
+        time.sleep(pause)
     raise AssertionError(f"job {job_id} is still {job.status}, not {statuses}")
 
 

@@ -134,8 +134,9 @@ def test_a_list_of_keys_that_cannot_work_is_refused(tmp_path, text):
 
 
 @pytest.mark.slow
-def test_forty_learners_at_once_each_get_their_own_model(tmp_path):
+def test_forty_learners_at_once_each_get_their_own_model(tmp_path, monkeypatch):
     """Upload, queue a small job, poll, chat: none fails, none sees another's things."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     learners = {f"key-of-learner-number-{i:02d}": f"learner{i:02d}" for i in range(40)}
     store = Store(tmp_path)
 
@@ -144,7 +145,7 @@ def test_forty_learners_at_once_each_get_their_own_model(tmp_path):
         with as_learner(url, key).with_options(timeout=600) as one:
             file = one.files.create(file=(f"{name}.jsonl", jsonl(tickets())), purpose="fine-tune").id
             job = one.fine_tuning.jobs.create(model=EMBEDDED, training_file=file, method=method(n_epochs=1), suffix=name)
-            job = wait(one, job.id, "succeeded", seconds=1500)
+            job = wait(one, job.id, "succeeded", seconds=1500, pause=1)
             talk = [{"role": "user", "content": "My parcel 5 is late"}]
             one.chat.completions.create(model=job.fine_tuned_model, messages=talk, max_tokens=8)
             assert [each.id for each in one.fine_tuning.jobs.list()] == [job.id]
