@@ -1,12 +1,14 @@
-"""A class of 40 on one server: each uploads, queues a small job, polls and chats. Prints the figures, as JSON.
+"""A class of 40 on one server: each uploads, queues a small job, polls every second and chats meanwhile. Prints figures as JSON.
 
     python benchmarks/service_load.py --clients 40
 
-Times are wall-clock seconds on the machine it runs on: server, worker and clients share its cores.
+Times are wall-clock seconds on the machine it runs on: server, worker and clients share its cores, with whatever else is
+running there; the load before is printed with them.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -46,7 +48,8 @@ def take_part(url: str, key: str) -> dict[str, list[float]]:
         job = timed("create", lambda: client.fine_tuning.jobs.create(**ask))
         talk = dict(messages=[{"role": "user", "content": "My parcel 5 is late"}], max_tokens=16)
         while job.status not in ("succeeded", "failed", "cancelled"):
-            timed("chat", lambda: client.chat.completions.create(model="ftkit-phi-9m", **talk))
+            if len(took["poll"]) % 10 == 0:
+                timed("chat", lambda: client.chat.completions.create(model="ftkit-phi-9m", **talk))
             job = timed("poll", lambda: client.fine_tuning.jobs.retrieve(job.id))
             time.sleep(1)
         took["job"].append(time.perf_counter() - begun)
@@ -60,6 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=40)
     number = parser.parse_args().clients
+    load = round(os.getloadavg()[0], 1)  # of a POSIX system
     with tempfile.TemporaryDirectory() as folder:
         keys = {f"key-of-learner-number-{i:03d}": f"learner{i:03d}" for i in range(number)}
         table = Path(folder, "class.csv")
@@ -73,7 +77,7 @@ def main() -> None:
                 parts = list(pool.map(lambda key: take_part(url, key), keys))
             whole = time.perf_counter() - begun
             service.stdin.close()
-    figures = {"clients": number, "seconds in all": round(whole, 1)}
+    figures = {"clients": number, "cores": os.cpu_count(), "load before": load, "seconds in all": round(whole, 1)}
     for kind in parts[0]:
         times = sorted(second for part in parts for second in part[kind])
         last = times[int(0.95 * (len(times) - 1))]
