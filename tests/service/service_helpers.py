@@ -29,7 +29,7 @@ def method(**hyperparameters) -> dict:
     return {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}}
 
 
-def wait(client, job_id: str, *statuses: str, seconds: float = 90, pause: float = 0.1):
+def wait(client, job_id: str, *statuses: str, seconds: float = 300, pause: float = 0.1):
     """The job, once it has one of ``statuses``; asked for every ``pause`` seconds."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -41,7 +41,7 @@ def wait(client, job_id: str, *statuses: str, seconds: float = 90, pause: float 
     raise AssertionError(f"job {job_id} is still {job.status}, not {statuses}")
 
 
-def wait_for_step(client, job_id: str, seconds: float = 90) -> None:
+def wait_for_step(client, job_id: str, seconds: float = 300) -> None:
     """Return once the job has reported a training step."""
     until = time.monotonic() + seconds
     while not any(event.type == "metrics" for event in client.fine_tuning.jobs.list_events(job_id).data):
