@@ -37,7 +37,7 @@ def launched(how: str, recipe, base: str, data: str, *more: str) -> subprocess.C
 def equal(two: Run, one: Run) -> None:
     steps = [[event for event in run.history if isinstance(event, Step)] for run in (two, one)]
     assert [event.step for event in steps[0]] == [event.step for event in steps[1]], "a step was logged twice or not at all"
-    for name in ("loss", "learning_rate", "tokens", "steps"):
+    for name in ("loss", "accuracy", "learning_rate", "tokens", "steps"):
         assert [getattr(e, name) for e in steps[0]] == pytest.approx([getattr(e, name) for e in steps[1]], abs=1e-5), name
     weights = [load_file(run.folder / "adapter" / "adapter_model.safetensors") for run in (two, one)]
     assert all((weights[0][name] - weights[1][name]).abs().max() < 1e-4 for name in weights[1])
