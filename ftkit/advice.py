@@ -27,11 +27,11 @@ ROOMY_GIB = 24
 """From here on a model of 7 billion parameters fits in 16 bits (14 GB), with its LoRA training around it."""
 
 LESSONS = {
-    "00": "lesson 00, not written yet",
+    "00": "lessons/00_should_i_fine_tune.ipynb",
     "01": "lessons/01_openai.ipynb",
     "02": "lessons/02_lora.ipynb",
     "03": "lessons/03_embeddings.ipynb",
-    "04": "lesson 04, not written yet",
+    "04": "lessons/04_evaluate_and_cost.ipynb",
 }
 
 

@@ -23,7 +23,8 @@ def name(path):
 
 
 def test_the_lessons_are_there():
-    assert [path.name for path in LESSONS] == ["01_openai.ipynb", "02_lora.ipynb", "03_embeddings.ipynb"]
+    names = ["00_should_i_fine_tune", "01_openai", "02_lora", "03_embeddings", "04_evaluate_and_cost"]
+    assert [path.stem for path in LESSONS] == names
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=name)
