@@ -87,5 +87,13 @@ def keeps_voice(reply: str, language: str = "en") -> bool:
     )
 
 
+def in_voice(want: str, got: str) -> float:
+    """A row metric: 1 if an English reply keeps the shop's voice, else 0. What it says is not judged.
+
+    Introduced in lesson 02.
+    """
+    return float(keeps_voice(got))
+
+
 def _any(texts: tuple[str, ...]) -> str:
     return "|".join(map(re.escape, texts))

@@ -11,7 +11,7 @@ import pytest
 
 from ftkit import dataset, read_chats
 from ftkit.errors import DataError
-from ftkit.metrics.voice import MOST_SENTENCES, VOICES, keeps_voice
+from ftkit.metrics.voice import MOST_SENTENCES, VOICES, in_voice, keeps_voice
 from ftkit.split import near_duplicates
 
 DATA = Path(__file__).parents[2] / "data"
@@ -151,3 +151,8 @@ def test_sources_and_rows_are_nfc_with_plain_line_ends(name):
 
 def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_row_metric_reads_the_answer_only():
+    kept = "Ahoy, friend! The kettle is on, come in with the tide. Fair winds, Old Harbour Teas"
+    assert in_voice("anything", kept) == 1.0 and in_voice(kept, "The kettle is on.") == 0.0
