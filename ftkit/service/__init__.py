@@ -14,7 +14,6 @@
 import json
 import os
 import socket
-import sys
 from collections.abc import Sequence
 
 from ftkit.errors import FtkitError
@@ -68,7 +67,7 @@ def serve(
         def ready() -> None:
             if with_parent:
                 print(json.dumps({"base_url": url}), flush=True)
-            elif sys.stdout.isatty():
+            else:
                 where = "the key you chose" if key else f'"$(cat {os.path.join(data_dir, "key")})"'
                 print(f"ftkit service on {url}; data in {data_dir}. Stop with Ctrl-C. In the client's terminal:\n")
                 print(f"    export OPENAI_BASE_URL={url}\n    export OPENAI_API_KEY={where}\n", flush=True)
