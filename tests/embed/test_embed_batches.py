@@ -116,7 +116,7 @@ def test_hard_negatives_are_those_of_the_library():
     import datasets
     from sentence_transformers.util import mine_hard_negatives
 
-    from conftest import TOPICS
+    from embed_helpers import TOPICS
 
     base = Embed().base_model()
     words = [f"{topic} {other}" for topic in TOPICS for other in ("broken", "lost")]

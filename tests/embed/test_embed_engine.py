@@ -134,7 +134,7 @@ def test_training_is_silent_and_writes_only_into_its_folder(tmp_path):
     code = """
 import warnings; warnings.simplefilter("default")
 warnings.filterwarnings("ignore", ".*torch.jit.script_method.*", DeprecationWarning)  # bitsandbytes, which PEFT opens
-from conftest import pairs, TOPICS
+from embed_helpers import TOPICS, pairs
 from ftkit.data import Split
 from ftkit.embed import Embed
 split = Split(pairs(TOPICS[:4]), pairs(TOPICS[4:8]), pairs(TOPICS[8:]))
