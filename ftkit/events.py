@@ -76,7 +76,7 @@ def from_dict(fields: dict) -> Event:
     """The event that `to_dict` wrote; keys it does not know (such as a time stamp) are ignored.
 
     >>> from_dict({"event": "val", "step": 20, "loss": 0.5, "time": 1.0})
-    Val(step=20, loss=0.5)
+    Val(step=20, loss=0.5, accuracy=None)
     """
     kind = _KINDS[fields["event"]]
     return kind(**{name: fields[name] for name in kind.__dataclass_fields__ if name in fields})
