@@ -80,9 +80,8 @@ def test_twenty_kills_at_random_moments_change_nothing(tmp_path, monkeypatch):
     assert ended([*family, *last])
 
 
-def test_the_service_is_back_after_a_kill_in_the_middle_of_an_upload(tmp_path):
-    """Half a file leaves neither a row nor a blob."""
-    service = local_service(tmp_path)
+def half_an_upload(service) -> http.client.HTTPConnection:
+    """8 of the 50 MiB that were announced have been sent."""
     host = service.base_url.removeprefix("http://").partition("/")[0]
     connection = http.client.HTTPConnection(host)
     connection.putrequest("POST", "/v1/files")
@@ -92,6 +91,13 @@ def test_the_service_is_back_after_a_kill_in_the_middle_of_an_upload(tmp_path):
     connection.endheaders()
     head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="e.jsonl"\r\n\r\n'
     connection.send(head + b"x" * (8 << 20))
+    return connection
+
+
+def test_the_service_is_back_after_a_kill_in_the_middle_of_an_upload(tmp_path):
+    """Half a file leaves neither a row nor a blob."""
+    service = local_service(tmp_path)
+    connection = half_an_upload(service)
     time.sleep(0.5)
     process = local_process.service(service.data_dir).process
     process.kill()
@@ -107,14 +113,7 @@ def test_the_service_is_back_after_a_kill_in_the_middle_of_an_upload(tmp_path):
 def test_a_client_that_leaves_in_the_middle_of_an_upload_leaves_nothing(service, client):
     before = {file.id for file in client.files.list()}
     blobs = set(Path(service.data_dir, "files").iterdir())
-    host = service.base_url.removeprefix("http://").partition("/")[0]
-    connection = http.client.HTTPConnection(host)
-    connection.putrequest("POST", "/v1/files")
-    connection.putheader("Authorization", f"Bearer {service.key}")
-    connection.putheader("Content-Type", "multipart/form-data; boundary=b")
-    connection.putheader("Content-Length", str(50 << 20))
-    connection.endheaders()
-    connection.send(b'--b\r\nContent-Disposition: form-data; name="file"; filename="e.jsonl"\r\n\r\n' + b"x" * (8 << 20))
+    connection = half_an_upload(service)
     connection.close()
     assert {file.id for file in client.files.list()} == before
     assert set(Path(service.data_dir, "files").iterdir()) == blobs
