@@ -17,6 +17,9 @@ NEAR = 0.8
 PAIRS_UP_TO = 64
 """Word sets up to this size are looked up by pairs of words: many fewer rows to compare. Larger ones have too many pairs."""
 
+SKETCH = 256
+"""Bits of a word set's sketch."""
+
 
 def words(text: str) -> frozenset[str]:
     """The set of words that near-duplicates are judged by: NFC, case folded, every digit written 0.
@@ -51,7 +54,8 @@ def near_duplicates(texts: Sequence[str], threshold: float = NEAR) -> Links:
     (two) of x's |x| − ⌈t·|x|⌉ + 1 (+ 2) rarest: only sets that share a rare word, or a pair of them, are compared (prefix
     filtering: Bayardo et al. 2007, "Scaling up all pairs similarity search"; pairs: Wang et al. 2012, "AdaptJoin"). Sets
     come in order of size, so that those looked up are never larger, and the shorter prefix with 2t / (1 + t) holds
-    what must be stored of them (Xiao et al. 2008, "PPJoin").
+    what must be stored of them (Xiao et al. 2008, "PPJoin"). Every word stands for one of SKETCH bits; two sets whose bits
+    differ in more places than their words may are not looked at any further.
 
     >>> clusters = near_duplicates(["Where is order 11?", "where is order 98", "My toaster is broken"])
     >>> [clusters[i] for i in range(3)]
@@ -60,6 +64,8 @@ def near_duplicates(texts: Sequence[str], threshold: float = NEAR) -> Links:
     sets = [words(text) for text in texts]
     frequency = Counter(word for one in sets for word in one)
     rank = {word: i for i, word in enumerate(sorted(frequency, key=lambda word: (frequency[word], word)))}
+    bit = {word: 1 << i % SKETCH for word, i in rank.items()}
+    sketches = [0] * len(texts)
     clusters = Links(len(texts))
     first_with: dict[frozenset, int] = {}
     index: dict[tuple[int, ...], list[int]] = defaultdict(list)  # the ranks of one or two words → rows
@@ -76,7 +82,10 @@ def near_duplicates(texts: Sequence[str], threshold: float = NEAR) -> Links:
         for key in combinations(rarest[: size - least + at_once], at_once):
             if key in index:
                 found.update(index[key])
-        for j in found:
+        for word in mine:
+            sketches[i] |= bit[word]
+        sketch, differing = sketches[i], int((1 - threshold) / (1 + threshold) * 2 * size + 1e-9)  # the other is no larger
+        for j in [j for j in found if (sketches[j] ^ sketch).bit_count() <= differing]:
             other = sets[j]
             if len(other) >= least:
                 shared = len(mine & other)

@@ -23,7 +23,7 @@ SECONDS = 600
 MAX_TOKENS = 56
 """An answer has up to 48. A model that does not stop is cut here."""
 
-BATCH = 64
+BATCH = 32
 """Prompts answered together."""
 
 
