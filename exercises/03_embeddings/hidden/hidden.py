@@ -16,6 +16,7 @@ LANGUAGE = "en"
 OPENERS = {
     "en": ["", "", "hello, ", "Hi there! ", "Quick question: ", "good morning. ", "Dear team, ", "Sorry to bother you, but ", "erm, "],
 }
+WORDINGS = 4
 CLOSERS = {"en": ["", "", " thanks", " Thank you!", " Please help.", " Kind regards", " (second time I ask)", " asap pls"]}
 
 
@@ -81,13 +82,16 @@ PROBES = {
 
 
 def hidden_rows(rng) -> list[dict]:
-    """One search task: reworded questions about the topics set aside, among the answers of all topics."""
+    """One search task: each question about the topics set aside in four new wordings, among the answers of all topics.
+
+    With one wording the secret alone moved the gain of one and the same model by 0.04, as much as a band is wide.
+    """
     pairs = read_pairs(dataset(f"faq_{LANGUAGE}"))
     topics = sorted({pair.group for pair in pairs})
     aside = set(topics[::3])  # as in the notebook
     corpus = {pair.group: pair.positive for pair in pairs}
     queries, qrels = {}, {}
-    for number, pair in enumerate(pair for pair in pairs if pair.group in aside):
+    for number, pair in enumerate(pair for pair in pairs if pair.group in aside for _ in range(WORDINGS)):
         queries[f"q{number}"] = reworded(pair.anchor, rng)
         qrels[f"q{number}"] = {pair.group: 1}
     return [{"corpus": corpus, "queries": queries, "qrels": qrels}]
