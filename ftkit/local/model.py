@@ -118,8 +118,11 @@ class LocalModel:
             ModelError: there is no adapter of that name.
         """
         others = [one for one in self.use(name).adapters if one != name]
-        self.use(others[0] if others else name)  # PEFT would warn while it chooses another one itself
-        self.model.delete_adapter(name)
+        if others:
+            self.use(others[0])  # PEFT would warn while it chooses another one itself
+            self.model.delete_adapter(name)
+        else:
+            self.model = self.model.unload()  # a PeftModel without adapters cannot answer
         return self.use(None)
 
     @property

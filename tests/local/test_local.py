@@ -342,6 +342,21 @@ def test_adapters_on_one_base_are_switched_and_switched_off(tuned, tiny_phi, sma
         model.add_adapter("a", other.folder / "adapter")
 
 
+def test_removing_an_adapter_leaves_the_base_and_the_other_adapters_as_they_were(tuned, tiny_phi, recwarn):
+    text = "Where is my order?"
+    model = LocalModel.load(tiny_phi)
+    alone = model.logits(text)
+    for name in "ab":
+        model.add_adapter(name, tuned.folder / "adapter")
+    assert torch.equal(model.remove_adapter("a").logits(text), alone), "the base answers afterwards"
+    assert model.adapters == ["b"] and torch.equal(model.use("b").logits(text), tuned.model.logits(text))
+    assert model.remove_adapter("b").adapters == [] and torch.equal(model.logits(text), alone)
+    with pytest.raises(ModelError, match="no adapter named 'b'"):
+        model.remove_adapter("b")
+    assert torch.equal(model.add_adapter("b", tuned.folder / "adapter").use("b").logits(text), tuned.model.logits(text))
+    assert not [str(one.message) for one in recwarn if "adapter" in str(one.message)]
+
+
 @pytest.mark.parametrize("variant", ["plain", "rslora", "dora"])
 def test_the_merged_weight_is_what_the_papers_formula_says(variant, tiny_phi, small_split):
     """LoRA W₀ + (α/r)·BA; rsLoRA W₀ + (α/√r)·BA; DoRA the same as LoRA, each row scaled to its learnt length m."""
