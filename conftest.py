@@ -13,8 +13,14 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("PYTHONUTF8", "1")
 
 
+LONGEST_FIRST = ("02_lora", "test_tour", "01_openai", "03_embeddings", "test_zoo", "00_should", "04_eval", "test_service_kills")
+"""Beginnings of the names of the files that take minutes: two workers that begin with them end at the same time."""
+
+
 def pytest_collection_modifyitems(items):
-    """The cells of the lessons count as slow tests."""
+    """The cells of the lessons count as slow tests, and what takes longest goes first."""
     for item in items:
         if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.slow)
+    place = {name: i for i, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: next((place[name] for name in place if item.path.name.startswith(name)), len(place)))

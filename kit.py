@@ -23,7 +23,7 @@ EXTRAS = {"setup": "lab,offline", "tour": "lab,offline", "lab": "lab,offline", "
 RUN = {
     "tour": ["-m", "ftkit", "tour"],
     "lab": ["-m", "jupyterlab", "--notebook-dir", str(ROOT / "lessons")],
-    "test": ["-m", "pytest"],
+    "test": ["-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"],  # two files at a time, as conftest orders them
 }
 
 
