@@ -67,7 +67,8 @@ def advisor() -> Panel:
         for name, text in QUESTIONS.items()
     }
     examples = ipywidgets.BoundedIntText(0, min=0, max=10_000_000, description="How many good examples?", style=WIDE)
-    gpu = ipywidgets.Dropdown(options=GPUS, description="Which GPU?", style=WIDE)
+    # no Dropdown: JupyterLab takes its arrow keys for moving between cells
+    gpu = ipywidgets.ToggleButtons(options=GPUS, description="Which GPU?", style={**WIDE, "button_width": "auto"})
 
     def answer():
         ticked = {name: box.value for name, box in boxes.items()}
