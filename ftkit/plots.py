@@ -15,6 +15,7 @@ from ftkit.comparison import Comparison
 from ftkit.cost import ServingCost
 
 GREY, ACCENT, INK = "#8a8f98", "#0b6bcb", "#30343b"
+"""Told apart in every kind of colour blindness. Grey is for lines only: as words it is too faint."""
 
 STYLE = {
     "font.size": 9,
@@ -137,7 +138,7 @@ def curves(lines: Mapping[str, Mapping[float, float]], xlabel: str, ylabel: str,
         for (name, points), colour in zip(lines.items(), shades):
             axes.plot(*zip(*sorted(points.items())), "--o" if colour == GREY else "-o", color=colour, markersize=3.5)
             start = min(points)  # the names stand at the left end, where the lines lie furthest apart
-            beside = {"textcoords": "offset points", "ha": "right", "va": "center", "color": colour}
+            beside = {"textcoords": "offset points", "ha": "right", "va": "center", "color": INK if colour == GREY else colour}
             axes.annotate(name, (start, points[start]), (-6, 0), **beside)
         ticks = sorted({x for points in lines.values() for x in points})
         axes.set_xscale("log", base=2)
@@ -167,7 +168,7 @@ def break_even(cost: ServingCost, title: str = "") -> Picture:
         axes.set(xscale="log", yscale="log", xlabel="requests a month", ylabel=f"USD over {cost.months:g} months")
         axes.annotate(f"your own {cost.gpu}", (volumes[0], high[0]), (2, 5), textcoords="offset points", color=ACCENT)
         start = volumes[60]
-        axes.annotate("hosted", (start, cost.hosted(start)), (-6, 4), textcoords="offset points", ha="right", color=GREY)
+        axes.annotate("hosted", (start, cost.hosted(start)), (-6, 4), textcoords="offset points", ha="right")
         axes.set_title(title or cost.words, wrap=True)
     return Picture(figure, title or cost.words)
 
@@ -179,12 +180,12 @@ def peeking(simulation: Simulation, title: str = "") -> Picture:
         axes = figure.subplots()
         last = simulation.users[-1]
         lines = (
-            (simulation.peeking, GREY, "--", "peeking at p < 0.05"),
-            (simulation.anytime, ACCENT, "-", "always-valid interval"),
+            (simulation.peeking, GREY, "--", INK, "peeking at p < 0.05"),
+            (simulation.anytime, ACCENT, "-", ACCENT, "always-valid interval"),
         )
-        for shares, colour, style, name in lines:
+        for shares, colour, style, words, name in lines:
             axes.plot(simulation.users, shares, style, color=colour, linewidth=1.8)
-            axes.annotate(name, (last, shares[-1]), (0, 5), textcoords="offset points", color=colour, ha="right")
+            axes.annotate(name, (last, shares[-1]), (0, 5), textcoords="offset points", color=words, ha="right")
         axes.plot(last, simulation.at_the_end, "o", color=INK, clip_on=False)
         axes.annotate("one look, at the end", (last, simulation.at_the_end), (-8, -4), textcoords="offset points", ha="right")
         axes.axhline(0.05, color=GREY, linewidth=0.6, linestyle=":")
