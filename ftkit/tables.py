@@ -50,12 +50,22 @@ def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def escaped(text: str) -> str:
+    """Text as HTML. JupyterLab sets what stands between two dollar signs as a formula, so each gets an element of its own.
+
+    >>> escaped("a < b, $5"), escaped("$2 to $3")
+    ('a &lt; b, $5', '<span>$</span>2 to <span>$</span>3')
+    """
+    text = html.escape(text)
+    return text.replace("$", "<span>$</span>") if text.count("$") > 1 else text
+
+
 def html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A ``<table>``; every text is escaped, and a figure with its interval stays on one line."""
     cells = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
+    head = "".join(f"<th>{escaped(name)}</th>" for name in heads)
     return (
-        f"<table><caption style='text-align:left'>{html.escape(caption)}</caption>"
+        f"<table><caption style='text-align:left'>{escaped(caption)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
     )
 
@@ -66,7 +76,7 @@ def _cell(text: str) -> str:
     ("<td style='white-space:nowrap'>+0.100 [-0.020, +0.220]</td>", '<td>better</td>')
     """
     figure = re.match(r"[-+$]?\d", text) and len(text) <= LONGEST_FIGURE
-    return f"<td{NO_WRAP if figure else ''}>{html.escape(text)}</td>"
+    return f"<td{NO_WRAP if figure else ''}>{escaped(text)}</td>"
 
 
 PAGE_STYLE = """

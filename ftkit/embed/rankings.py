@@ -1,9 +1,9 @@
 """The rankings of two models side by side, as text and as a table. Introduced in lesson 03."""
 
-import html
 from collections.abc import Sequence
 
 from ftkit.embed.model import EmbedModel
+from ftkit.tables import escaped
 
 
 class Rankings:
@@ -30,11 +30,11 @@ class Rankings:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th style='text-align:left'>{html.escape(name)}</th>" for name in self.found)
+        heads = "".join(f"<th style='text-align:left'>{escaped(name)}</th>" for name in self.found)
         cell = "<td style='text-align:left; vertical-align:top; width:50%'>{:.2f} &nbsp; {}</td>"
         rows = "".join(
-            "<tr>" + "".join(cell.format(score, html.escape(text)) for text, score in row) + "</tr>"
+            "<tr>" + "".join(cell.format(score, escaped(text)) for text, score in row) + "</tr>"
             for row in zip(*self.found.values())
         )
-        asked = f"<caption style='text-align:left'>{html.escape(self.question)}</caption>"
+        asked = f"<caption style='text-align:left'>{escaped(self.question)}</caption>"
         return f"<table style='width:100%; table-layout:fixed'>{asked}<tr>{heads}</tr>{rows}</table>"

@@ -3,6 +3,7 @@
 import re
 from html import unescape
 
+import nbformat
 import pytest
 from lab_helpers import ROOT, SCREENS
 
@@ -56,6 +57,18 @@ FAINT = """limit => {
     }
     return {texts, faint};
 }"""
+
+
+PRICES = re.compile(r"(?<![\\$])\$\d[^$\n]*(?<!\\)\$(?!\$)")
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_two_prices_in_a_paragraph_are_not_set_as_a_formula(name):
+    """JupyterLab takes what stands between two dollar signs for one; "3 dollars" is safe everywhere."""
+    assert PRICES.search("costs $2 to $3") and not PRICES.search("costs $2") and not PRICES.search("$W_0$ and $5")
+    for cell in nbformat.read(ROOT / "lessons" / name, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            assert not PRICES.search(re.sub("`[^`]*`", "", cell.source)), cell.source
 
 
 @pytest.fixture(scope="module", params=LESSONS)
