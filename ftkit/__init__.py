@@ -38,7 +38,9 @@ from ftkit.live import live
 from ftkit.local import DPO, FullFineTune, LoRA, QLoRA
 from ftkit.metrics.classify import Confusion, confusion, exact_match, f1, precision, recall
 from ftkit.metrics.text import bleu, chrf, json_field, json_fields, json_valid, rouge
+from ftkit.progress import progress
 from ftkit.prompting import RAG, FewShot
+from ftkit.quiz import quiz
 from ftkit.report import Report, evaluate
 from ftkit.rules import Finding
 from ftkit.run import Run
@@ -53,6 +55,6 @@ __all__ = [
     "Pair", "Preference", "QLoRA", "RAG", "RecipeError", "Report", "Run", "RunError", "Saved", "ScoredPair", "SearchSet",
     "ServingCost", "Split", "Status", "Step", "TokenCount", "Val", "advise", "ballot", "bleu", "check", "chrf", "compare",
     "confusion", "count_tokens", "dataset", "endpoint", "evaluate", "exact_match", "exercise", "f1", "json_field",
-    "json_fields", "json_valid", "judge", "library_docs", "live", "local_service", "openai", "precision", "read_chats",
-    "read_pairs", "read_preferences", "read_scored_pairs", "read_search", "recall", "rouge", "serving_cost", "write_jsonl",
+    "json_fields", "json_valid", "judge", "library_docs", "live", "local_service", "openai", "precision", "progress",
+    "quiz", "read_chats", "read_pairs", "read_preferences", "read_scored_pairs", "read_search", "recall", "rouge", "serving_cost", "write_jsonl",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ The cheapest way that may work comes first: prompt, few-shot, search, fine-tune.
 import html
 from dataclasses import dataclass
 
+from ftkit import course
 from ftkit.errors import FtkitError
 
 ENOUGH_EXAMPLES = 50
@@ -26,13 +27,7 @@ ENOUGH_EXAMPLES = 50
 ROOMY_GIB = 24
 """From here on a model of 7 billion parameters fits in 16 bits (14 GB), with its LoRA training around it."""
 
-LESSONS = {
-    "00": "lessons/00_should_i_fine_tune.ipynb",
-    "01": "lessons/01_openai.ipynb",
-    "02": "lessons/02_lora.ipynb",
-    "03": "lessons/03_embeddings.ipynb",
-    "04": "lessons/04_evaluate_and_cost.ipynb",
-}
+LESSONS = {name: lesson.path for name, lesson in course.LESSONS.items()}
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,12 @@ def main(arguments: list[str] | None = None) -> int:
     train.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
     train.add_argument("--resume", action="store_true", help="go on with the run in --folder, which was stopped or killed")
 
+    questions = commands.add_parser("quiz", help="the questions at the end of a lesson, asked here")
+    where = commands.add_parser("progress", help="which lessons and exercises are done, and what comes next")
+    questions.add_argument("lesson", help="00 to 04")
+    for one in (questions, where):
+        one.add_argument("--lang", choices=("en", "vi"), help="default: what FTKIT_LANG says, else en")
+
     grading.add_arguments(commands)
 
     given = parser.parse_args(arguments)
@@ -91,6 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _check(given)
         if given.command == "train":
             return _train(given)
+        if given.command in ("quiz", "progress"):
+            return _learner(given)
         from ftkit.service import serve as run_service
 
         run_service(**{name: value for name, value in vars(given).items() if name != "command"})
@@ -143,11 +151,27 @@ def _measured(given):
 def _check(given: argparse.Namespace) -> int:
     from ftkit.check import check
 
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a console that lacks a letter must not stop the report
+    _print_any_letter()
     report = check(given.train, given.val, given.test, max_tokens=given.max_tokens, model=given.model)
     print(report)
     return 0 if report.ok else 1
+
+
+def _print_any_letter() -> None:
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a console that lacks a letter must not stop the report
+
+
+def _learner(given) -> int:
+    from ftkit.progress import progress
+    from ftkit.quiz import ask, read_quiz
+
+    _print_any_letter()
+    if given.command == "quiz":
+        ask(read_quiz(given.lesson, given.lang))
+    else:
+        print(progress(given.lang))
+    return 0
 
 
 def _train(given) -> int:

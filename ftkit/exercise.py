@@ -11,6 +11,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from ftkit.progress import record_check
+
 _current: list[str] = []
 
 
@@ -48,7 +50,10 @@ def check(question: str, names: Mapping | None = None) -> None:
     if names is None:
         names = sys._getframe(1).f_globals
     try:
-        print(_verdict(str(question), names))
+        verdict = _verdict(str(question), names)
+        print(verdict)
+        if verdict.startswith("✓"):
+            record_check(_current[0], str(question))
     except KeyboardInterrupt:
         print(f"… {question}: stopped")
     except BaseException as error:  # SystemExit in a learner's function too

@@ -13,12 +13,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ftkit"
 
 LAYERS = [
-    {"errors", "events", "files", "checkpoints", "prices", "ranks", "rules", "tables"},
-    {"split", "data", "stats", "metrics", "datasets", "advice", "tokens"},
-    {"check", "pairs", "estimate", "run", "report", "prompting", "comparison", "vote", "abtest", "cost"},
+    {"errors", "events", "files", "checkpoints", "prices", "ranks", "rules", "tables", "course"},
+    {"split", "data", "stats", "metrics", "datasets", "advice", "tokens", "progress"},
+    {"check", "pairs", "estimate", "run", "report", "prompting", "comparison", "vote", "abtest", "cost", "quiz"},
     {"hosted", "local", "embed", "judge"},  # their __init__ and recipe files: the light ones
     {"hosted/*", "local/*", "embed/*", "trainer", "plots"},  # engines: heavy libraries at the top
-    {"service", "live", "widgets", "exercise", "grading", "tour", "doctor", "cli", "__main__", "__init__"},
+    {"service", "live", "widgets", "quiz_panel", "exercise", "grading", "tour", "doctor", "cli", "__main__", "__init__"},
 ]
 """A module may import from its own layer and from those above it in this list, never from those below."""
 
@@ -156,7 +156,7 @@ def test_the_public_names_are_these():
         *("library_docs", "live", "local_service", "openai", "read_chats", "read_pairs", "read_preferences", "read_search", "rouge"),
         *("ABTest", "Advice", "Confusion", "ServingCost", "advise", "ballot", "confusion", "judge", "precision", "recall"),
         *("CheckReport", "Finding", "TokenCount", "check", "count_tokens", "serving_cost", "write_jsonl"),
-        *("ScoredPair", "read_scored_pairs"),
+        *("ScoredPair", "progress", "quiz", "read_scored_pairs"),
     }
 
 
