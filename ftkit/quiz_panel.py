@@ -50,10 +50,10 @@ class Asked(ipywidgets.VBox):
 
     def show(self, lang: str) -> None:
         """Everything in that language."""
-        shown = f"<pre>{html.escape(self.question.shown.rstrip())}</pre>" if self.question.shown else ""
+        shown = f"<pre style='margin: 0.4rem 0'>{html.escape(self.question.shown.rstrip())}</pre>" if self.question.shown else ""
         self.asked.value = _lines(f"<b>{self.number}. {marked(self.question.text[lang])}</b>{shown}")
         for i, (choice, button, text) in enumerate(zip(self.question.choices, self.buttons, self.texts)):
-            text.value = _lines(marked(choice.text[lang]))
+            text.value = _lines(marked(choice.text[lang]), "padding: 4px 0 0 4px")  # level with the letter
             button.tooltip = choice.text[lang].replace("`", "")
             taken = i == self.chosen
             button.button_style = "" if not taken else "success" if choice.right else "warning"
@@ -117,6 +117,6 @@ class QuizPanel(ipywidgets.VBox):
         return _with_text(super()._repr_mimebundle_(**how), self.text)
 
 
-def _lines(text: str) -> str:
+def _lines(text: str, style: str = "padding: 4px 0") -> str:
     """ipywidgets gives text the line height of a button, far too much for a paragraph."""
-    return f'<div style="line-height: 1.45; white-space: normal">{text}</div>'
+    return f'<div style="line-height: 1.45; white-space: normal; {style}">{text}</div>'
