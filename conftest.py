@@ -1,6 +1,7 @@
 """Settings that every test and every lesson run shares, set before torch is imported anywhere."""
 
 import os
+import tempfile
 
 import pytest
 
@@ -11,6 +12,8 @@ os.environ.update(SAME_BITS)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that asks the hub is a test that fails on a train
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("PYTHONUTF8", "1")
+os.environ["FTKIT_HOME"] = os.path.join(tempfile.gettempdir(), "ftkit-tests")  # the progress of whoever runs the tests stays his
+os.environ.pop("FTKIT_LANG", None)  # the lessons' stored outputs are English
 
 
 LONGEST_FIRST = ("02_lora", "test_tour", "01_openai", "03_embeddings", "test_zoo", "00_should", "04_eval", "test_service_kills")

@@ -20,7 +20,7 @@ from ftkit.tables import html_table, text_table
 VERSION = 1
 """Of the file's form. A file of another version belongs to another ftkit: it is left as it is."""
 
-PATIENCE = 0.5
+PATIENCE = 1.0
 """Seconds to wait for another notebook that is writing."""
 
 

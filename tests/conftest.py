@@ -5,8 +5,9 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path, monkeypatch):
-    """Every test works in a folder of its own, so that `runs/` lands there."""
+    """Every test works in a folder of its own, so that `runs/` lands there, and with a progress of its own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FTKIT_HOME", str(tmp_path / ".ftkit"))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
+PACKAGE_DATA = PYPROJECT["tool"]["setuptools"]["package-data"]["ftkit"]
 CONDA_NAMES = {"torch": "pytorch"}
 
 
@@ -53,8 +55,9 @@ def test_the_version_is_written_once_or_alike():
 
 
 def test_everything_a_lesson_needs_is_package_data():
-    for name in ("models/phi-9m/model.safetensors", "models/phi-9m/README.md", "datasets/tickets_en.jsonl", "prices.json"):
+    for name in ("models/phi-9m/model.safetensors", "models/phi-9m/README.md", "datasets/tickets_en.jsonl", "prices.json", "quizzes/00.toml"):
         assert (ROOT / "ftkit" / name).exists()
+        assert any(Path(name).match(pattern) for pattern in PACKAGE_DATA), f"{name}: a wheel leaves it out"
 
 
 def test_kit_py_uses_only_the_standard_library_and_explains_itself():
@@ -83,7 +86,7 @@ def test_no_path_of_this_machine_and_no_key_is_in_the_project():
             assert not here.search(path.read_text(encoding="utf-8")), name
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["tour", "--help"], ["serve", "--help"], ["compare", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["tour", "--help"], ["serve", "--help"], ["compare", "--help"], ["quiz", "--help"]])
 def test_the_command_line_answers_at_once(arguments):
     done = subprocess.run([sys.executable, "-m", "ftkit", *arguments], capture_output=True, text=True, timeout=20)
     assert done.returncode == 0 and "usage: ftkit" in done.stdout
