@@ -7,8 +7,6 @@ English and Vietnamese side by side.
 import os
 import shutil
 import sys
-import textwrap
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,6 +124,8 @@ def read_quiz(lesson: str, lang: str | None = None) -> Quiz:
     Raises:
         FtkitError: there is no such lesson.
     """
+    import tomllib  # here, as `import ftkit` should stay quick
+
     name = str(lesson).zfill(2)
     if name not in LESSONS:
         raise FtkitError(f"quiz: there is no lesson {lesson!r}; there are {', '.join(LESSONS)}")
@@ -196,12 +196,14 @@ def _asked(number: int, question: Question, lang: str, width: int = WIDTH) -> st
     """One question with its choices as plain text."""
     lines = [_wrap(f"{number}. {question.text[lang]}", width, "", "   ")]
     if question.shown:
-        lines += ["", textwrap.indent(question.shown.rstrip(), "   "), ""]
+        lines += ["", *(f"   {line}" for line in question.shown.rstrip().splitlines()), ""]
     lines += [_wrap(f"{LETTERS[i]}  {choice.text[lang]}", width, "   ", "      ") for i, choice in enumerate(question.choices)]
     return "\n".join(lines)
 
 
 def _wrap(text: str, width: int, first: str = "", rest: str | None = None) -> str:
+    import textwrap
+
     return textwrap.fill(
         text, width, initial_indent=first, subsequent_indent=first if rest is None else rest,
         break_long_words=False, break_on_hyphens=False,
