@@ -50,7 +50,7 @@ class Asked(ipywidgets.VBox):
 
     def show(self, lang: str) -> None:
         """Everything in that language."""
-        shown = f"<pre style='margin: 0.4rem 0'>{html.escape(self.question.shown.rstrip())}</pre>" if self.question.shown else ""
+        shown = f"<pre style='margin: 0.4rem 0; white-space: pre; overflow-x: auto'>{html.escape(self.question.shown.rstrip())}</pre>" if self.question.shown else ""
         self.asked.value = _lines(f"<b>{self.number}. {marked(self.question.text[lang])}</b>{shown}")
         for i, (choice, button, text) in enumerate(zip(self.question.choices, self.buttons, self.texts)):
             text.value = _lines(marked(choice.text[lang]), "padding: 4px 0 0 4px")  # level with the letter
