@@ -25,7 +25,7 @@ LAYERS = [
 LIGHT = {name for layer in LAYERS[:4] for name in layer} | {"live", "exercise", "__init__"}
 """Rooms that import nothing but the standard library when they are imported."""
 
-LIGHT_FILES = {"hosted/endpoints", "hosted/local_process", "embed/recipe"}
+LIGHT_FILES = {"hosted/endpoints", "hosted/local_process", "hosted/secrets", "embed/recipe"}
 """Files beside an engine that belong to the recipe."""
 
 ROOMS = ("hosted", "local", "embed")

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ftkit.errors import EndpointError, RecipeError
-from ftkit.hosted import local_process
+from ftkit.hosted import local_process, secrets
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -18,7 +18,7 @@ class Endpoint:
     url: str | None = None
     """Its base_url, ending in /v1; None: the local service, whose port differs each time."""
     key_env: str | None = None
-    """The environment variable that holds the API key."""
+    """The environment variable, or the secret on Colab, that holds the API key."""
     data_dir: str | None = None
     """The folder of the local service."""
     spends: bool = True
@@ -55,15 +55,16 @@ class Endpoint:
         """What to pass to any OpenAI client as ``api_key``. Do not print it.
 
         Raises:
-            EndpointError: the environment does not hold one.
+            EndpointError: there is none (`secrets.find` says where it is looked for).
         """
         if self.local:
             return local_process.service(self.data_dir).key
-        if key := os.environ.get(self.key_env or "", "").strip():
+        if self.key_env and (key := secrets.find(self.key_env)):
             return key
         raise EndpointError(
             f"{self.url}: no API key: the environment variable {self.key_env} is empty; set it with "
-            f"os.environ[{self.key_env!r}] = getpass.getpass(), so that the key is not in the notebook"
+            f"os.environ[{self.key_env!r}] = getpass.getpass(), so that the key is not in the notebook; "
+            f"on Colab, add a secret named {self.key_env} and allow this notebook to see it"
         )
 
     def client(self):
@@ -105,7 +106,8 @@ def endpoint(base_url: str, key_env: str = "OPENAI_API_KEY", spends: bool | None
     True
 
     Args:
-        key_env: name of the environment variable that holds the key; the key itself is never stored.
+        key_env: name of the environment variable (on Colab: of the secret) that holds the key; asked for in a notebook or
+            a terminal if there is none. The key itself is never stored.
         spends: whether training may cost money. Default: yes, unless the service is on this machine.
     """
     host = urlsplit(base_url).hostname
