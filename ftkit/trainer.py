@@ -27,6 +27,11 @@ def cpu_has_bf16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
+def gpu_has_bf16() -> bool:
+    """Whether this GPU multiplies bf16 in hardware; a T4 only emulates it, which torch counts unless it is told not to."""
+    return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def any_of(flag: bool, device) -> bool:
     """Whether the flag is up in any of the processes: the same answer in all of them."""
     if not dist.is_initialized():

@@ -26,7 +26,7 @@ from ftkit.errors import RecipeError
 from ftkit.events import Saved, Status, Val
 from ftkit.files import replacing
 from ftkit.run import Run
-from ftkit.trainer import Speaker, WholeCheckpoints, cpu_has_bf16
+from ftkit.trainer import Speaker, WholeCheckpoints, cpu_has_bf16, gpu_has_bf16
 
 LOSSES = {"mnrl": MultipleNegativesRankingLoss, "cosent": CoSENTLoss, "cosine": CosineSimilarityLoss}
 
@@ -84,7 +84,7 @@ def _learning(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 def bf16() -> bool:
     """Whether this machine computes faster in bf16; a T4 only emulates it."""
-    return torch.cuda.is_bf16_supported(including_emulation=False) if torch.cuda.is_available() else cpu_has_bf16()
+    return gpu_has_bf16() if torch.cuda.is_available() else cpu_has_bf16()
 
 
 def arguments(recipe: Embed, folder: Path, rows: int) -> SentenceTransformerTrainingArguments:

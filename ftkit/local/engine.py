@@ -30,7 +30,7 @@ from ftkit.local.packing import pack, packs
 from ftkit.local.peak import peak_memory
 from ftkit.ranks import leads, world_size
 from ftkit.run import Run
-from ftkit.trainer import Speaker, WholeCheckpoints, cpu_has_bf16
+from ftkit.trainer import Speaker, WholeCheckpoints, cpu_has_bf16, gpu_has_bf16
 
 
 class Engine(WholeCheckpoints, Trainer):
@@ -118,6 +118,8 @@ def opened(recipe: LoRA | FullFineTune):
     """(the recipe's model as it trains, its tokenizer, what makes a batch of encoded rows)."""
     nf4 = Nf4(recipe.double_quant) if isinstance(recipe, QLoRA) else None
     model, tokenizer = load_base(recipe.base, nf4, cpu_dtype(recipe))
+    if model.dtype == torch.float16 and not isinstance(recipe, LoRA):
+        model = model.float()  # a GPU without bf16 (T4): gradients of fp16 weights cannot be scaled back
     model, collate = prepare(recipe, model, tokenizer.pad_token_id)
     return model, tokenizer, collate
 
@@ -205,7 +207,7 @@ def arguments(recipe: LoRA | FullFineTune, rows: int, evaluate: bool, folder: Pa
     """The Trainer's settings: one log a step, nothing drawn, nothing written but what we save ourselves."""
     steps = math.ceil(math.ceil(rows / recipe.batch_size) * recipe.epochs)
     on_gpu = torch.cuda.is_available()
-    bf16 = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    bf16 = on_gpu and gpu_has_bf16()
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=recipe.epochs,

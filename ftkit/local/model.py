@@ -17,6 +17,7 @@ from ftkit.errors import ModelError
 from ftkit.files import replacing
 from ftkit.local import EMBEDDED
 from ftkit.local.chat import prompt_text, use_template
+from ftkit.trainer import gpu_has_bf16
 
 logging.disable_progress_bar()
 warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)  # PEFT asks for it
@@ -286,7 +287,7 @@ def load_base(base: str | os.PathLike | None = None, nf4: Nf4 | None = None, cpu
         )
     source = resolve(base)
     if torch.cuda.is_available():
-        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+        dtype = torch.bfloat16 if gpu_has_bf16() else torch.float16
         device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # with several processes, each has a GPU of its own
     else:
         dtype, device = cpu_dtype or torch.float32, "cpu"
