@@ -42,7 +42,7 @@ def test_constraints_pin_every_dependency_within_its_range():
         line.lower().split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line and line[0] != "#"
     )
     pins = {name.replace("_", "-"): version for name, version in pins.items()}
-    dev = dict(requirement(one) for one in PROJECT["optional-dependencies"]["dev"])
+    dev = dict(requirement(one) for one in [*PROJECT["optional-dependencies"]["dev"], *PROJECT["optional-dependencies"]["docs"]])
     for name, version in {**wanted(), **dev}.items():
         assert pins[name] in SpecifierSet(version), f"{name}: constraints.txt has {pins[name]}, pyproject wants {version}"
 

@@ -18,7 +18,7 @@ def json_valid(want: str, got: str) -> float:
 
 
 def json_fields(want: str, got: str) -> float:
-    """F1 over (field, value) pairs: 2·|right| / (|wanted| + |given|); 0 where the answer is no JSON object.
+    """F1 over (field, value) pairs: ``2·|right| / (|wanted| + |given|)``; 0 where the answer is no JSON object.
 
     >>> json_fields('{"queue": "billing", "product": null}', '{"queue": "billing", "product": "lamp"}')
     0.5

@@ -82,7 +82,9 @@ from ftkit.prices import prices
 assert Path(ft.__file__).is_relative_to(sys.prefix), ft.__file__
 assert len(ft.read_chats(ft.dataset("tickets"))) > 1000
 assert prices()["gpus"]["T4"]
-assert ft.LoRA().base_model().reply("Hello") is not None
+rows = ft.read_chats(ft.dataset("tickets"))[:8]
+run = ft.LoRA(epochs=1, batch_size=4).train(ft.Split(rows, rows[:0], rows))
+assert run.status == "succeeded" and len(run.model.reply("Hello")) > 0
 assert Path(exercises_folder()).is_relative_to(sys.prefix)
 ft.exercise.start("02_lora")
 ft.exercise.check("q1", {"lora_parameters": lambda shapes, r: sum(r * (a + b) for a, b in shapes)})
@@ -93,10 +95,10 @@ ft.exercise.check("q1", {"lora_parameters": lambda shapes, r: sum(r * (a + b) fo
 
 @pytest.mark.slow
 def test_a_lesson_runs_as_the_only_file_of_a_folder(interpreter, tmp_path):
-    """Lesson 04 up to its first training, in a kernel of the empty environment, and what it prints is what is stored."""
-    notebook = nbformat.read(ROOT / "lessons" / "04_evaluate_and_cost.ipynb", as_version=4)
+    """Lesson 00 as far as its first training, in a kernel of the empty environment; what it prints is what is stored."""
+    notebook = nbformat.read(ROOT / "lessons" / "00_should_i_fine_tune.ipynb", as_version=4)
     last = next(i for i, cell in enumerate(notebook.cells) if ".train(" in cell.source and cell.cell_type == "code")
-    notebook.cells = notebook.cells[: last + 1]
+    notebook.cells = notebook.cells[:last]
     where = "import sys, ftkit; assert ftkit.__file__.startswith(sys.prefix), ftkit.__file__"
     stored = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
     notebook.cells.append(nbformat.v4.new_code_cell(where))
@@ -104,9 +106,10 @@ def test_a_lesson_runs_as_the_only_file_of_a_folder(interpreter, tmp_path):
     page = run_alone(interpreter, tmp_path / "lesson.ipynb", tmp_path / "alone")
     cells = [cell for cell in nbformat.read(page, as_version=4).cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in cells) and cells[-1].outputs == []
-    assert texts(cells[1].outputs) == texts(stored[1]) != []
-    assert (page.parent / "runs").is_dir()
+    printed = [text(cell.outputs) for cell in cells[:-1]]
+    assert len("".join(printed)) > 500 and printed == [text(outputs) for outputs in stored]
 
 
-def texts(outputs) -> list[str]:
-    return [output.get("text") or output.data["text/plain"] for output in outputs]
+def text(outputs) -> str:
+    """What the outputs say; in how many goes is chance."""
+    return "".join(output.get("text") or output.data["text/plain"] for output in outputs)

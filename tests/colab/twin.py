@@ -16,8 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 HELD = Path(__file__).with_name("held.txt")
-NOT_HERE = {"networkx", "triton"}
-"""Colab's versions of these are for its own Python and its own CUDA."""
+NOT_HERE = {"triton"}
+"""For Colab's own build of torch, which has another CUDA."""
 
 EXECUTE = """
 import sys
@@ -96,7 +96,8 @@ def twin(folder: Path, lessons: list[Path]) -> None:
 
     before = freeze(interpreter)
     (folder / "held.txt").write_text("".join(f"{name}=={version}\n" for name, version in before.items()), encoding="utf-8")
-    run(interpreter, "-m", "pip", "install", "-q", "-c", folder / "held.txt", build_wheel(folder))
+    kit = f"{build_wheel(folder)}[offline]"  # Colab reaches the model hub; this machine may not
+    run(interpreter, "-m", "pip", "install", "-q", "-c", folder / "held.txt", kit)
     after = freeze(interpreter)
     changed = [f"{name} {version} → {after.get(name)}" for name, version in before.items() if after.get(name) != version]
     if changed:
