@@ -9,7 +9,9 @@ from ftkit.cli import main
 from ftkit.doctor import doctor, drift, notebook_drift
 from ftkit.errors import DataError
 
-LESSONS = sorted((Path(__file__).parents[1] / "lessons").glob("*.ipynb"))
+ROOT = Path(__file__).parents[1]
+LESSONS = sorted((ROOT / "lessons").glob("*.ipynb"))
+EXERCISES = sorted((ROOT / "exercises").glob("*/source.ipynb"))
 
 
 def marks() -> dict[str, tuple[str, str]]:
@@ -70,8 +72,8 @@ def test_imports_of_earlier_cells_count_in_later_ones(tmp_path):
     assert notebook_drift(tmp_path / "a.ipynb") == ["a.ipynb, cell 1, line 1: ftkit.LoRA takes no argument rank"]
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-def test_the_lessons_fit_the_installed_libraries(path):
+@pytest.mark.parametrize("path", LESSONS + EXERCISES, ids=lambda path: path.relative_to(ROOT).with_suffix("").as_posix())
+def test_lessons_and_exercises_fit_the_installed_libraries(path):
     assert notebook_drift(path) == []
 
 
