@@ -34,6 +34,7 @@ from ftkit.estimate import Estimate
 from ftkit.events import Saved, Status, Step, Val
 from ftkit.hosted import Hosted, endpoint, local_service, openai
 from ftkit.judge import judge
+from ftkit.lang import language
 from ftkit.live import live
 from ftkit.local import DPO, FullFineTune, LoRA, QLoRA
 from ftkit.metrics.classify import Confusion, confusion, exact_match, f1, precision, recall
@@ -55,6 +56,7 @@ __all__ = [
     "Pair", "Preference", "QLoRA", "RAG", "RecipeError", "Report", "Run", "RunError", "Saved", "ScoredPair", "SearchSet",
     "ServingCost", "Split", "Status", "Step", "TokenCount", "Val", "advise", "ballot", "bleu", "check", "chrf", "compare",
     "confusion", "count_tokens", "dataset", "endpoint", "evaluate", "exact_match", "exercise", "f1", "json_field",
-    "json_fields", "json_valid", "judge", "library_docs", "live", "local_service", "openai", "precision", "progress",
-    "quiz", "read_chats", "read_pairs", "read_preferences", "read_scored_pairs", "read_search", "recall", "rouge", "serving_cost", "write_jsonl",
+    "json_fields", "json_valid", "judge", "language", "library_docs", "live", "local_service", "openai", "precision", "progress",
+    "quiz", "read_chats", "read_pairs", "read_preferences", "read_scored_pairs", "read_search", "recall", "rouge", "serving_cost",
+    "write_jsonl",
 ]  # fmt: skip

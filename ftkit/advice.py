@@ -134,7 +134,7 @@ class Advice:
 
     def __str__(self) -> str:
         reasons = "\n".join(f"  - {reason}" for reason in self.reasons)
-        return f"{self.title}\n{reasons}\nNext: {self.next_step}\nLesson: {self.lesson}"
+        return f"{self.title}\n{reasons}\n{say('Next:')} {self.next_step}\n{say('Lesson:')} {self.lesson}"
 
     __repr__ = __str__
 
@@ -142,7 +142,7 @@ class Advice:
         reasons = "".join(f"<li>{html.escape(reason)}</li>" for reason in self.reasons)
         return (
             f"<b>{html.escape(self.title)}</b><ul>{reasons}</ul>"
-            f"<p>Next: {html.escape(self.next_step)}<br>Lesson: <code>{self.lesson}</code></p>"
+            f"<p>{say('Next:')} {html.escape(self.next_step)}<br>{say('Lesson:')} <code>{self.lesson}</code></p>"
         )
 
 
@@ -221,4 +221,5 @@ def advise(
 
 def _advice(choice: str, *because: str) -> Advice:
     leaf = LEAVES[choice]
-    return Advice(choice, leaf.title, (*because, *leaf.reasons), leaf.next_step, LESSONS[leaf.lesson])
+    reasons = tuple(map(say, (*because, *leaf.reasons)))
+    return Advice(choice, say(leaf.title), reasons, say(leaf.next_step), LESSONS[leaf.lesson])

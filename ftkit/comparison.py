@@ -61,10 +61,10 @@ class Difference:
     def words(self) -> str:
         """The verdict, and what to do about it."""
         if self.verdict != "not enough evidence":
-            return self.verdict
+            return say(self.verdict)
         if self.more_rows is None:
-            return "not enough evidence: next to no change seen"
-        return f"not enough evidence: a change of this size needs about {self.more_rows:,} more rows"
+            return say("not enough evidence: next to no change seen")
+        return say(f"not enough evidence: a change of this size needs about {self.more_rows:,} more rows")
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,13 @@ class Comparison:
 
     @property
     def headline(self) -> str:
-        title = f"{self.before.model} → {self.after.model}, {len(self.before)} rows of {self.before.data}"
-        return title + (": ALL ANSWERS ARE IDENTICAL; was the tuned model used?" if self.changed == 0 else "")
+        models = f"{self.before.model} → {self.after.model}"
+        title = f"{models}, {say('{n} rows of {data}').format(n=len(self.before), data=self.before.data)}"
+        return title + (say(": ALL ANSWERS ARE IDENTICAL; was the tuned model used?") if self.changed == 0 else "")
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """(heads, rows) as text, for whoever draws."""
-        heads = ("metric", "before", "after", "change [95 % CI]", "p", "verdict")
+        heads = tuple(map(say, ("metric", "before", "after", "change [95 % CI]", "p", "verdict")))
         rows = [
             (
                 d.metric,
@@ -131,11 +132,12 @@ class Comparison:
         """The path of a page that needs nothing else: the table, and the rows that gained and lost most."""
         parts = [f"<h1>{html.escape(self.before.model)} → {html.escape(self.after.model)}</h1>", self._repr_html_()]
         if any(not isinstance(of, Corpus) for of in self.before._statistics.values()):
-            for title, pairs in (("Gained most", self.best()), ("Lost most", self.worst())):
+            for title, pairs in ((say("Gained most"), self.best()), (say("Lost most"), self.worst())):
                 rows = [(old.prompt, old.want, old.got, new.got) for old, new in pairs]
-                parts.append(html_table(title, ("prompt", "wanted", "before", "after"), rows))
-        tests = " and ".join(dict.fromkeys(d.test for d in self.differences))
-        parts.append(f"<p class='small'>Brackets: paired 95 % interval. p: {tests} test. A change counts if both agree.</p>")
+                parts.append(html_table(title, tuple(map(say, ("prompt", "wanted", "before", "after"))), rows))
+        tests = say(" and ").join(dict.fromkeys(d.test for d in self.differences))
+        note = say(f"Brackets: paired 95 % interval. p: {tests} test. A change counts if both agree.")
+        parts.append(f"<p class='small'>{note}</p>")
         return write_atomic(Path(path), html_page(self.headline, "".join(parts)))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ftkit.data import Chat
 from ftkit.errors import FtkitError
 from ftkit.estimate import Estimate
+from ftkit.lang import say
 from ftkit.prices import prices
 from ftkit.tables import html_table, text_table
 from ftkit.tokens import count_tokens
@@ -31,8 +32,9 @@ def inference_cost(
     answers = answer_tokens * len(texts)
     price = usd_per_million or _token_price(model, tuned)
     if price is None:
-        return Estimate(low, high + answers, None, None, f"no price for {model!r} in prices.json")
-    said = f"${price[0]:,.2f} in and ${price[1]:,.2f} out per million tokens{_dated(usd_per_million)}" if any(price) else "free"
+        return Estimate(low, high + answers, None, None, say(f"no price for {model!r} in prices.json"))
+    dated = _dated(usd_per_million)
+    said = say(f"${price[0]:,.2f} in and ${price[1]:,.2f} out per million tokens{dated}" if any(price) else "free")
     return Estimate(low, high + answers, low * price[0] / 1e6, (high * price[0] + answers * price[1]) / 1e6, said)
 
 
@@ -93,18 +95,20 @@ class ServingCost:
     @property
     def words(self) -> str:
         """The break-even in plain words."""
-        (low, high), pays = self.break_even, f"serving on {self.gpu} pays"
+        low, high = self.break_even
         if low is None:
-            return f"serving on {self.gpu} never pays: even always busy it costs more than the same requests hosted"
+            return say(f"serving on {self.gpu} never pays: even always busy it costs more than the same requests hosted")
         if high is None:
-            return f"{pays} from about {_about(low)} requests a month at its lowest price, never at its highest"
-        return f"{pays} from about {' to '.join(dict.fromkeys((_about(low), _about(high))))} requests a month"
+            least = _about(low)
+            return say(f"serving on {self.gpu} pays from about {least} requests a month at its lowest price, never at its highest")
+        about = say(" to ").join(dict.fromkeys((_about(low), _about(high))))
+        return say(f"serving on {self.gpu} pays from about {about} requests a month")
 
     def at(self, requests_per_month: float) -> str:
         """Both costs at a volume, as one sentence."""
         low, high = self.self_hosted(requests_per_month)
         count = self.gpus(requests_per_month)
-        return (
+        return say(
             f"{requests_per_month:,.0f} requests a month for {self.months:g} months: "
             f"hosted ${self.hosted(requests_per_month):,.0f}, self-hosted ${low:,.0f}–{high:,.0f} on {count} × {self.gpu}"
         )
@@ -115,15 +119,20 @@ class ServingCost:
             (f"{n:,}", f"${self.hosted(n):,.0f}", "${:,.0f}–{:,.0f}".format(*self.self_hosted(n)), str(self.gpus(n)))
             for n in (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
         ]
-        return ("requests a month", f"hosted {self.model}", f"self-hosted {self.gpu}", "GPUs"), rows
+        hosted, own = say("hosted {model}").format(model=self.model), say("self-hosted {gpu}").format(gpu=self.gpu)
+        return (say("requests a month"), hosted, own, say("GPUs")), rows
 
     def __str__(self) -> str:
-        return f"{self.words}\n{text_table(*self.table())}\nUSD over {self.months:g} months. {self.prices}"
+        return f"{self.words}\n{text_table(*self.table())}\n{self._over}. {self.prices}"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return html_table(f"{self.words}. USD over {self.months:g} months. {self.prices}", *self.table())
+        return html_table(f"{self.words}. {self._over}. {self.prices}", *self.table())
+
+    @property
+    def _over(self) -> str:
+        return say(f"USD over {self.months:g} months")
 
 
 def serving_cost(
@@ -177,7 +186,7 @@ def serving_cost(
             unknown = gpu if name == "usd_per_hour" else model
             raise FtkitError(f"serving_cost: prices.json knows no {name} for {unknown!r}; pass {name}=")
     rate = _dated(usd_per_million)
-    rent = "" if usd_per_hour else " (as of {as_of})".format(**prices()["gpus"][gpu])
+    rent = "" if usd_per_hour else say(" (as of {as_of})").format(**prices()["gpus"][gpu])
     return ServingCost(
         model=model,
         gpu=gpu,
@@ -187,8 +196,10 @@ def serving_cost(
         gpu_training_usd=tuple(hours * usd for hours, usd in zip(training_hours, hour)),
         gpu_usd_per_month=tuple(HOURS_PER_MONTH * usd for usd in hour),
         requests_per_gpu=requests_per_second * 3600 * HOURS_PER_MONTH,
-        prices=f"${token_price[0]:g} in and ${token_price[1]:g} out per million tokens{rate}; "
-        f"${hour[0]:g}–{hour[1]:g} per GPU hour{rent}.",
+        prices=say(
+            f"${token_price[0]:g} in and ${token_price[1]:g} out per million tokens{rate}; "
+            f"${hour[0]:g}–{hour[1]:g} per GPU hour{rent}."
+        ),
     )
 
 
@@ -213,4 +224,4 @@ def _about(n: float) -> str:
 
 def _dated(said: tuple[float, float] | None) -> str:
     table = prices()["inference"]
-    return ", as you said" if said else f" (as of {table['as_of']}, {table['source']})"
+    return say(", as you said") if said else say(" (as of {as_of}, {source})").format(**table)

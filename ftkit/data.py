@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ftkit.errors import DataError
 from ftkit.files import write_atomic
+from ftkit.lang import say
 from ftkit.rules import Finding, finding, short
 from ftkit.split import assign
 
@@ -351,7 +352,7 @@ def read_search(folder: str | os.PathLike) -> SearchSet:
             problems.append(f"{where}: want query-id, corpus-id and a whole score, tab between; got {line!r}")
             continue
         query, document, score = (cell.strip() for cell in cells)
-        for kind, known, one in (("query", queries, query), ("document", corpus, document)):
+        for kind, known, one in ((say("query"), queries, query), (say("document"), corpus, document)):
             if one not in known:
                 problems.append(f"{where}: judges {kind} {one!r}, which does not exist")
         if (before := judged.setdefault((query, document), where)) != where:
@@ -381,7 +382,7 @@ def _lines(path: Path) -> Iterator[tuple[str, "str | Finding"]]:
     try:
         file = open(path, "rb")
     except (OSError, ValueError) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else (getattr(error, "strerror", None) or str(error))
+        reason = say("no such file") if isinstance(error, FileNotFoundError) else (getattr(error, "strerror", None) or str(error))
         raise DataError(f"{path}: {reason}; working in {Path.cwd()}") from None
     fix = f"Path({path.name!r}).write_text(Path({path.name!r}).read_text(encoding={{!r}}), encoding='utf-8')"
     with file:
@@ -432,13 +433,13 @@ def _object(text: str, where: str) -> "dict | Finding":
     except UnicodeEncodeError as error:
         return finding("half-character", where, got=f"\\u{ord(error.object[error.start]):04x}")
     except (ValueError, RecursionError) as error:
-        column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        return finding("not-json", where, column=column, reason=getattr(error, "msg", error), got=repr(text[:60]))
+        column = say(f" at column {error.colno}") if isinstance(error, json.JSONDecodeError) else ""
+        return finding("not-json", where, column=column, reason=say(str(getattr(error, "msg", error))), got=repr(text[:60]))
     return value if isinstance(value, dict) else finding("not-object", where, got=type(value).__name__)
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is Python's, not JSON's")
+    raise ValueError(say(f"{constant} is Python's, not JSON's"))
 
 
 def _read(path: str | os.PathLike, parse: Callable[[dict, str], "Row | Finding"]) -> Dataset:
@@ -453,7 +454,7 @@ def _read(path: str | os.PathLike, parse: Callable[[dict, str], "Row | Finding"]
 
 def _raise_if(problems: list[str], path: Path) -> None:
     if len(problems) > SHOWN_PROBLEMS:
-        more = f"{path.name}: and {len(problems) - SHOWN_PROBLEMS} more faults"
+        more = say(f"{path.name}: and {len(problems) - SHOWN_PROBLEMS} more faults")
         raise DataError(*problems[:SHOWN_PROBLEMS], more)
     if problems:
         raise DataError(*problems)

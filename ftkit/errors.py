@@ -12,12 +12,17 @@ A message says where, what was wrong, what was got, and what to do, in that orde
 ``chats.jsonl:12: the last message is from 'user'; end each example with 'assistant'``.
 
 To add an error: give it the narrowest parent above, and raise it with a message of that shape. A class of its own is
-worth it only if somebody would catch it alone.
+worth it only if somebody would catch it alone. Write the message in English; `ftkit.lang` says it in the learner's language.
 """
+
+from ftkit.lang import say
 
 
 class FtkitError(Exception):
-    """The parent of every error ftkit raises on purpose."""
+    """The parent of every error ftkit raises on purpose. ``str(error)`` is in the learner's language, ``args`` in English."""
+
+    def __str__(self) -> str:
+        return say(super().__str__())
 
 
 class DataError(FtkitError):
@@ -26,6 +31,9 @@ class DataError(FtkitError):
     def __init__(self, *problems: str):
         self.problems = list(problems)
         super().__init__("\n".join(problems))
+
+    def __str__(self) -> str:
+        return "\n".join(map(say, self.problems))
 
 
 class RecipeError(FtkitError):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from ftkit.data import Dataset
+from ftkit.lang import say
 from ftkit.prices import prices
 from ftkit.tokens import FRAME_ERROR, count_tokens
 
@@ -26,8 +27,8 @@ class Estimate:
 
     def __str__(self) -> str:
         tokens = _range(self.tokens_low, self.tokens_high, "{:,}")
-        usd = "price unknown" if self.usd_high is None else _range(self.usd_low, self.usd_high, "${:,.2f}")
-        return " · ".join(part for part in (f"{tokens} tokens", usd, self.price, self.note) if part)
+        usd = say("price unknown") if self.usd_high is None else _range(self.usd_low, self.usd_high, "${:,.2f}")
+        return " · ".join(part for part in (say("{n} tokens").format(n=tokens), usd, self.price, self.note) if part)
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,11 @@ class TrainingEstimate:
 
     def __str__(self) -> str:
         usd = "" if self.usd is None else f" · {_range(self.usd.low, self.usd.high, '${:,.2f}')}"
-        lines = [f"{self.what} on {self.device}: {self.gib} GiB of {self.room_gib:.1f} · {_minutes(self.seconds)}{usd}{self._dated}"]
+        room = f"{self.room_gib:.1f}"
+        memory = say("{what} on {device}: {gib} GiB of {room}").format(what=self.what, device=self.device, gib=self.gib, room=room)
+        lines = [f"{memory} · {_minutes(self.seconds)}{usd}{self._dated}"]
         if not self.fits:
-            lines.append("does not fit: take QLoRA, a smaller batch_size, shorter rows (max_length), or a larger device")
+            lines.append(say("does not fit: take QLoRA, a smaller batch_size, shorter rows (max_length), or a larger device"))
         return "\n".join([*lines, *self.notes])
 
     __repr__ = __str__
@@ -83,9 +86,9 @@ class TrainingEstimate:
     def against(self, run) -> str:
         """The estimate beside what ``run`` measured, in one line."""
         if (took := run.usage) is None:
-            return f"estimated {self.gib} GiB; this run measured nothing"
+            return say(f"estimated {self.gib} GiB; this run measured nothing")
         seconds = _minutes(Range(took.seconds, took.seconds))
-        return (
+        return say(
             f"memory: estimated {self.gib} GiB, measured {took.peak_gib:.1f} · "
             f"time: estimated {_minutes(self.seconds)}, measured {seconds}"
         )
@@ -113,7 +116,7 @@ def estimate(
     epochs = auto_epochs(len(train)) if epochs == "auto" else epochs
     seen_once = count_tokens(train, model)
     counted = f"tokens counted with {seen_once.vocabulary}, ± {100 * FRAME_ERROR:.0f} %"
-    how = counted if seen_once.exact else "tokens are a range from the text"
+    how = say(counted) if seen_once.exact else say("tokens are a range from the text")
     cost = priced(*seen_once.billed(epochs), model, usd_per_million)
     return replace(cost, note="; ".join(part for part in (how, cost.note) if part))
 
@@ -128,16 +131,16 @@ def priced(tokens_low: int, tokens_high: int, model: str | None, usd_per_million
     """
     note, table = "", prices()
     if usd_per_million == 0:
-        return Estimate(tokens_low, tokens_high, 0.0, 0.0, "free")
+        return Estimate(tokens_low, tokens_high, 0.0, 0.0, say("free"))
     if usd_per_million is not None:
-        price = f"${usd_per_million:,.2f} per million tokens, as you said"
+        price = say(f"${usd_per_million:,.2f} per million tokens, as you said")
     elif model in table["training"]:
         entry = table["training"][model]
         usd_per_million = entry["usd_per_million_tokens"]
-        price = f"${usd_per_million:,.2f} per million tokens (as of {table['as_of']}, {table['source']})"
-        note = f"{model} shuts down on {entry['shutdown']}"
+        price = say(f"${usd_per_million:,.2f} per million tokens (as of {table['as_of']}, {table['source']})")
+        note = say(f"{model} shuts down on {entry['shutdown']}")
     else:
-        return Estimate(tokens_low, tokens_high, None, None, f"no price for {model!r} in prices.json")
+        return Estimate(tokens_low, tokens_high, None, None, say(f"no price for {model!r} in prices.json"))
     scale = usd_per_million / 1e6
     return Estimate(tokens_low, tokens_high, tokens_low * scale, tokens_high * scale, price, note)
 

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from ftkit.lang import say
 from ftkit.progress import record_check
 
 _current: list[str] = []
@@ -23,7 +24,7 @@ def start(name: str) -> None:
     exercise 02_lora
     """
     _current[:] = [name]
-    print(f"exercise {name}")
+    print(say("exercise {name}").format(name=name))
 
 
 def need(names: Mapping, name: str, call: bool = True):
@@ -55,32 +56,33 @@ def check(question: str, names: Mapping | None = None) -> None:
         if verdict.startswith("✓"):
             record_check(_current[0], str(question))
     except KeyboardInterrupt:
-        print(f"… {question}: stopped")
+        print(f"… {question}: {say('stopped')}")
     except BaseException as error:  # SystemExit in a learner's function too
-        print(f"✗ {question}: the check itself failed ({type(error).__name__}: {error}); please report it")
+        print(say(f"✗ {question}: the check itself failed ({type(error).__name__}: {error}); please report it"))
 
 
 def _verdict(question: str, names: Mapping) -> str:
     if not _current:
-        return '✗ say first which exercise this is: run the set-up cell, ft.exercise.start("…")'
+        return say('✗ say first which exercise this is: run the set-up cell, ft.exercise.start("…")')
     checks = _checks(_current[0])
     if checks is None:
-        return f"… {question}: the checks of {_current[0]} are not on this machine"
+        return say(f"… {question}: the checks of {_current[0]} are not on this machine")
     test = getattr(checks, question, None)
     if test is None or question.startswith("_"):
         known = ", ".join(sorted(name for name in vars(checks) if name[0] == "q" and name[1:].isdigit()))
-        return f"✗ {question}: {_current[0]} has no such question; there are {known}"
+        return say(f"✗ {question}: {_current[0]} has no such question; there are {known}")
     try:
         said = test(names)
     except AssertionError as error:
-        return f"✗ {question}: not yet. {error or 'Something is not as the text asks.'}"
+        said = say(str(error)) or say("Something is not as the text asks.")
+        return f"✗ {question}: {say('not yet.')} {said}"
     except NotImplementedError:
-        return f"… {question}: not written yet; replace `raise NotImplementedError()` by your code"
+        return say(f"… {question}: not written yet; replace `raise NotImplementedError()` by your code")
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return f"✗ {question}: your code raised {type(error).__name__}: {error}{_line_of(error)}"
-    return f"✓ {question}: right, as far as this check sees." + (f" {said}" if said else "")
+        return say(f"✗ {question}: your code raised {type(error).__name__}: {error}") + _line_of(error)
+    return say(f"✓ {question}: right, as far as this check sees.") + (f" {say(said)}" if said else "")
 
 
 def submit(run=None, report=None, before=None, *, notebook: str | os.PathLike | None = None, extra: Mapping | None = None) -> Path | None:
@@ -98,12 +100,12 @@ def submit(run=None, report=None, before=None, *, notebook: str | os.PathLike | 
     from ftkit.errors import FtkitError
 
     if not _current:
-        print("✗ run the set-up cell first")
+        print(say("✗ run the set-up cell first"))
         return None
     try:
         files, said = _artefact(run, extra or {})
     except (FtkitError, OSError) as error:
-        print(f"✗ not handed in: {error}")
+        print(f"{say('✗ not handed in:')} {error}")
         return None
     if report is not None:
         claims = {name: round(score.value, 4) for name, score in report.scores.items()}
@@ -119,10 +121,10 @@ def submit(run=None, report=None, before=None, *, notebook: str | os.PathLike | 
             archive.writestr(name, content)
     os.replace(temporary, target)
     for line in said:
-        print(f"· {line}")
+        print(f"· {say(line)}")
     print(f"✓ {target}: {', '.join(sorted(files))} · {target.stat().st_size / 1e6:.1f} MB")
     if not page:
-        print("! the notebook was not found: save it and hand it in beside the zip, or pass notebook=")
+        print(say("! the notebook was not found: save it and hand it in beside the zip, or pass notebook="))
     return target
 
 
@@ -145,11 +147,11 @@ def _artefact(run, extra: Mapping) -> tuple[dict[str, bytes], list[str]]:
         settings, tensors = artefact.read_adapter(folder, exercise.adapter.max_r, exercise.adapter.targets)
         files |= {name: (folder / name).read_bytes() for name in artefact.ALLOWED["adapter"]}
         numbers = sum(tensor.size for tensor in tensors.values())
-        return files, [f"the adapter is whole: r = {settings.r}, {numbers:,} numbers, all finite"]
+        return files, [say(f"the adapter is whole: r = {settings.r}, {numbers:,} numbers, all finite")]
     if exercise.artefact == "embedding":
         folder = run.folder / "model"
         files["model.safetensors"] = halved((folder / "model.safetensors").read_bytes())
-        return files, ["the model's weights are packed in 16 bits, which is what will be measured"]
+        return files, [say("the model's weights are packed in 16 bits, which is what will be measured")]
     from ftkit.data import read_chats
     from ftkit.grading.dataset import rows_marks
 
@@ -197,7 +199,7 @@ def _line_of(error: BaseException) -> str:
         if "ipykernel" in name or name.startswith("<"):
             lines.append(trace.tb_lineno)
         trace = trace.tb_next
-    return f" (line {lines[-1]} of your cell)" if lines else ""
+    return say(f" (line {lines[-1]} of your cell)") if lines else ""
 
 
 def _notebook(given: str | os.PathLike | None) -> bytes | None:

@@ -11,6 +11,7 @@ from ftkit import stats
 from ftkit.cost import inference_cost
 from ftkit.errors import DataError
 from ftkit.hosted import Endpoint, within_budget
+from ftkit.lang import say
 from ftkit.report import Report, Score
 from ftkit.tables import html_table, p_value, text_table
 from ftkit.vote import Tally, Vote
@@ -71,13 +72,15 @@ class Judgement(Tally):
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """(heads, rows) as text, for whoever draws."""
-        rows = [("judge", self.judge), ("rows asked, both orders", f"{len(self.firsts)}, {self.same} more had equal answers")]
+        asked = say(f"{len(self.firsts)}, {self.same} more had equal answers")
+        rows = [(say("judge"), self.judge), (say("rows asked, both orders"), asked)]
         if self.unreadable:
-            rows.append(("replies that could not be read", f"{self.unreadable} of {2 * len(self.firsts)}"))
+            rows.append((say("replies that could not be read"), f"{self.unreadable} of {2 * len(self.firsts)}"))
         if self.votes:
-            rows += [(f"{self.after} preferred", f"{self.win_rate}, p {p_value(self.p)}"), ("verdict", self.words)]
-            rows += [("same winner in both orders", str(self.consistent)), ("first answer preferred", str(self.first_share))]
-        return ("", "value [95 % CI]"), rows
+            rows += [(say(f"{self.after} preferred"), f"{self.win_rate}, p {p_value(self.p)}"), (say("verdict"), self.words)]
+            rows.append((say("same winner in both orders"), str(self.consistent)))
+            rows.append((say("first answer preferred"), str(self.first_share)))
+        return ("", say("value [95 % CI]")), rows
 
     def __str__(self) -> str:
         return text_table(*self.table())
@@ -85,7 +88,7 @@ class Judgement(Tally):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return html_table(f"{self.before} or {self.after}?", *self.table())
+        return html_table(say("{before} or {after}?").format(before=self.before, after=self.after), *self.table())
 
 
 def judge(

@@ -5,6 +5,7 @@ import time
 from importlib.util import find_spec
 
 from ftkit.events import Event, Status, Step, Val, Watcher
+from ftkit.lang import say
 
 ENDED = ("succeeded", "cancelled", "failed")
 
@@ -78,16 +79,16 @@ class Curve:
                 self._draw()
                 self.drawn = time.monotonic()
         elif ended and self.handle is not None:
-            self.handle.update({"text/plain": f"{event.state}: {event.message}"}, raw=True)
+            self.handle.update({"text/plain": f"{say(event.state)}: {say(event.message)}"}, raw=True)
         if ended and self.button is not None:
-            self.button.description, self.button.disabled = event.state, True
+            self.button.description, self.button.disabled = say(event.state), True
         return self.stopped
 
     def stop(self) -> None:
         """Ask the run to end after its step and keep what it has: what the button does."""
         self.stopped = True
         if self.button is not None:
-            self.button.description, self.button.disabled = "stopping …", True
+            self.button.description, self.button.disabled = say("stopping …"), True
 
     def _offer_stop(self) -> None:
         from IPython.display import display
@@ -95,12 +96,12 @@ class Curve:
         if find_spec("ipywidgets"):
             from ipywidgets import Button
 
-            self.button = Button(description="Stop", tooltip="End after this step and keep the model")
+            self.button = Button(description=say("Stop"), tooltip=say("End after this step and keep the model"))
             self.button.add_class("ftkit-stop")
             self.button.on_click(lambda button: self.stop())
             display(self.button)
         # in the cell that began the run: what a thread displays first may land in any cell
-        self.handle = display({"text/plain": "loading the model …"}, raw=True, display_id=True)
+        self.handle = display({"text/plain": say("loading the model …")}, raw=True, display_id=True)
 
     def _draw(self) -> None:
         from IPython.display import display
@@ -110,7 +111,8 @@ class Curve:
         step = next(event for event in reversed(self.history) if isinstance(event, Step))
         state = next((event.state for event in reversed(self.history) if isinstance(event, Status)), "running")
         took = time.monotonic() - self.started
-        picture = loss_curve(self.history, f"{state}: step {step.step} of {step.steps}, loss {step.loss:.3f}, {took:.0f} s")
+        title = say(f"{say(state)}: step {step.step} of {step.steps}, loss {step.loss:.3f}, {took:.0f} s")
+        picture = loss_curve(self.history, title)
         if self.handle is None:
             self.handle = display(picture, display_id=True)
         else:

@@ -11,6 +11,7 @@ from ftkit import stats
 from ftkit.data import Chat, Dataset, SearchSet
 from ftkit.errors import DataError
 from ftkit.files import write_atomic
+from ftkit.lang import say
 from ftkit.metrics import Corpus, name_of
 from ftkit.metrics.classify import AVERAGES, exact_match, f1, precision, recall
 from ftkit.metrics.rank import depth, per_query
@@ -72,11 +73,12 @@ class Report:
 
     @property
     def _caption(self) -> str:
-        return f"{self.model} on {self.data}, {len(self)} rows" + (f", answered by {self.endpoint}" if self.endpoint else "")
+        what = say("{model} on {data}, {n} rows").format(model=self.model, data=self.data, n=len(self))
+        return what + (say(f", answered by {self.endpoint}") if self.endpoint else "")
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """(heads, rows) as text, for whoever draws."""
-        return ("metric", "value [95 % CI]"), [(name, str(score)) for name, score in self.scores.items()]
+        return (say("metric"), say("value [95 % CI]")), [(name, str(score)) for name, score in self.scores.items()]
 
     def row_scores(self, metric: str) -> list[float]:
         """The metric's value on each row.
@@ -87,7 +89,7 @@ class Report:
         found = self._statistics.get(metric)
         if found is None or isinstance(found, Corpus):
             names = [name for name, values in self._statistics.items() if not isinstance(values, Corpus)]
-            raise DataError(f"{metric!r} has no value per row here; there are {', '.join(names) or 'none'}")
+            raise DataError(f"{metric!r} has no value per row here; there are {', '.join(names) or say('none')}")
         return list(found)
 
     def save(self, path: str | os.PathLike) -> Path:

@@ -1,11 +1,13 @@
 """What can be wrong with training data: one table with every rule's words, and `Finding`, a rule met at a place.
 
-A translation is a second table with the same keys. `ftkit.data` meets the rules about one row while it reads; `ftkit.check`
+`ftkit.lang` says them in Vietnamese. `ftkit.data` meets the rules about one row while it reads; `ftkit.check`
 meets those about a whole set.
 """
 
 import json
 from dataclasses import dataclass
+
+from ftkit.lang import say
 
 LEVELS = ("error", "warning", "advice")
 """An error stops a job or makes it worthless; a warning is a likely mistake; advice is good practice."""
@@ -210,13 +212,14 @@ class Finding:
 def finding(rule: str, where: str, **values) -> Finding:
     """The Finding of ``rule`` at ``where``, its words filled with ``values``."""
     level, what, mend, why = RULES[rule]
-    return Finding(level, rule, plain(where), plain(what.format(**values)), plain(mend.format(**values)), why)
+    what, mend = (plain(say(words).format(**values)) for words in (what, mend))
+    return Finding(level, rule, plain(where), what, mend, say(why))
 
 
 def short(value: object) -> str:
     """A JSON value in at most 60 characters."""
     try:
-        text = "nothing" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+        text = say("nothing") if value is None else json.dumps(value, ensure_ascii=False, default=str)
     except (RecursionError, ValueError):  # nested too deep
         text = type(value).__name__
     return text if len(text) <= 60 else text[:57] + "…"

@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 from ftkit import checkpoints
 from ftkit.errors import RunError
 from ftkit.events import Step, Val
+from ftkit.lang import say
 from ftkit.ranks import leads
 from ftkit.run import Run
 
@@ -99,7 +100,7 @@ class WholeCheckpoints:
                 checkpoints.place(self.folder / "writing" / f"checkpoint-{self.state.global_step}", self.folder)
         except (OSError, SafetensorError, RuntimeError) as error:
             last, _ = checkpoints.newest(self.folder)
-            kept = f"{last.name} is intact: make room and call run.resume(split)" if last else "there was none before it"
+            kept = say(f"{last.name} is intact: make room and call run.resume(split)" if last else "there was none before it")
             raise RunError(
                 f"{self.folder}: the checkpoint of step {self.state.global_step} could not be written "
                 f"({(str(error).splitlines() or [type(error).__name__])[0]}); {kept}"

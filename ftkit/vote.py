@@ -14,6 +14,7 @@ from pathlib import Path
 from ftkit import stats
 from ftkit.errors import DataError
 from ftkit.files import append_line, read_lines
+from ftkit.lang import say
 from ftkit.report import Report, Score
 from ftkit.tables import html_table, p_value, text_table
 
@@ -87,13 +88,13 @@ class Tally:
         """The verdict in plain words."""
         rate, sure = self.win_rate, self.p < 1 - stats.CONFIDENCE
         if sure and rate.low > 0.5:
-            return f"{self.after} is preferred"
+            return say(f"{self.after} is preferred")
         if sure and rate.high < 0.5:
-            return f"{self.before} is preferred"
+            return say(f"{self.before} is preferred")
         more = stats.more_rows(len(self.rows), rate.value - 0.5, rate.low, rate.high)
         if more is None:
-            return "not enough evidence: they are liked about equally so far"
-        return f"not enough evidence: a preference of this size needs about {more:,} more rows"
+            return say("not enough evidence: they are liked about equally so far")
+        return say(f"not enough evidence: a preference of this size needs about {more:,} more rows")
 
     @property
     def left_share(self) -> Score:
@@ -108,23 +109,25 @@ class Tally:
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """(heads, rows) as text, for whoever draws."""
         count = {winner: sum(vote.winner == winner for vote in self.votes) for winner in WORTH}
+        votes = say(f"{count['after']} for {self.after}, {count['before']} for {self.before}, {count['tie']} ties")
         rows = [
-            ("votes", f"{count['after']} for {self.after}, {count['before']} for {self.before}, {count['tie']} ties"),
-            (f"{self.after} preferred", f"{self.win_rate}, p {p_value(self.p)}"),
-            ("verdict", self.words),
-            ("left preferred", str(self.left_share)),
+            (say("votes"), votes),
+            (say(f"{self.after} preferred"), f"{self.win_rate}, p {p_value(self.p)}"),
+            (say("verdict"), self.words),
+            (say("left preferred"), str(self.left_share)),
         ]
         if len({vote.rater for vote in self.votes}) > 1:
-            rows.append(("raters agree", f"Krippendorff's alpha {self.agreement():.2f}"))
-        return ("", f"{len(self.votes)} votes on {len(self.rows)} rows [95 % CI]"), rows
+            rows.append((say("raters agree"), say(f"Krippendorff's alpha {self.agreement():.2f}")))
+        return ("", say(f"{len(self.votes)} votes on {len(self.rows)} rows [95 % CI]")), rows
 
     def __str__(self) -> str:
-        return text_table(*self.table()) if self.votes else "no votes yet"
+        return text_table(*self.table()) if self.votes else say("no votes yet")
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return html_table(f"{self.before} or {self.after}?", *self.table()) if self.votes else "no votes yet"
+        question = say("{before} or {after}?").format(before=self.before, after=self.after)
+        return html_table(question, *self.table()) if self.votes else say("no votes yet")
 
 
 class Ballot:

@@ -12,6 +12,7 @@ import ipywidgets
 from ftkit import abtest
 from ftkit.advice import advise
 from ftkit.cost import ServingCost
+from ftkit.lang import say
 from ftkit.vote import Ballot
 
 LAYOUT = ipywidgets.Layout(width="auto", max_width="46rem")
@@ -63,12 +64,13 @@ GPUS = {"no GPU": 0, "16 GiB, such as a free Colab's T4": 16, "24 GiB": 24, "80 
 def advisor() -> Panel:
     """The decision tree of `ftkit.advise` as questions to tick. Introduced in lesson 00."""
     boxes = {
-        name: ipywidgets.Checkbox(name == "budget", description=text, indent=False, layout=LAYOUT)
+        name: ipywidgets.Checkbox(name == "budget", description=say(text), indent=False, layout=LAYOUT)
         for name, text in QUESTIONS.items()
     }
-    examples = ipywidgets.BoundedIntText(0, min=0, max=10_000_000, description="How many good examples?", style=WIDE)
+    examples = ipywidgets.BoundedIntText(0, min=0, max=10_000_000, description=say("How many good examples?"), style=WIDE)
+    sizes = {say(name): gib for name, gib in GPUS.items()}
     # no Dropdown: JupyterLab takes its arrow keys for moving between cells
-    gpu = ipywidgets.ToggleButtons(options=GPUS, description="Which GPU?", style={**WIDE, "button_width": "auto"})
+    gpu = ipywidgets.ToggleButtons(options=sizes, description=say("Which GPU?"), style={**WIDE, "button_width": "auto"})
 
     def answer():
         ticked = {name: box.value for name, box in boxes.items()}
@@ -81,7 +83,7 @@ def advisor() -> Panel:
 
 def search_box(rankings: Callable[[str], object], question: str) -> Panel:
     """A line to type a question in; Enter shows what ``rankings(question)`` finds. Introduced in lesson 03."""
-    asked = ipywidgets.Text(question, description="Search for", continuous_update=False, style=WIDE, layout=LAYOUT)
+    asked = ipywidgets.Text(question, description=say("Search for"), continuous_update=False, style=WIDE, layout=LAYOUT)
     panel = Panel([asked], lambda: rankings(asked.value), "search")
     panel.question = asked
     return panel
@@ -90,7 +92,7 @@ def search_box(rankings: Callable[[str], object], question: str) -> Panel:
 def cost_slider(cost: ServingCost) -> Panel:
     """What a volume costs, hosted and on a GPU of one's own, by a slider. Introduced in lesson 04."""
     volume = ipywidgets.FloatLogSlider(
-        100_000, base=10, min=3, max=8, step=0.05, description="requests a month", style=WIDE, layout=LAYOUT, readout=False
+        100_000, base=10, min=3, max=8, step=0.05, description=say("requests a month"), style=WIDE, layout=LAYOUT, readout=False
     )
     panel = Panel([volume], lambda: f"{cost.at(volume.value)}. {cost.words[0].upper()}{cost.words[1:]}.", "cost")
     panel.volume = volume
@@ -99,15 +101,15 @@ def cost_slider(cost: ServingCost) -> Panel:
 
 def ab_player() -> Panel:
     """How many users an A/B test takes, and how often a test of a given size misses, to feel what noise does."""
-    base = ipywidgets.BoundedFloatText(0.60, min=0.01, max=0.98, step=0.01, description="base succeeds", style=WIDE)
-    change = ipywidgets.BoundedFloatText(0.05, min=0.01, max=0.98, step=0.01, description="true gain", style=WIDE)
-    users = ipywidgets.BoundedIntText(200, min=10, max=1_000_000, description="users in each arm", style=WIDE)
+    base = ipywidgets.BoundedFloatText(0.60, min=0.01, max=0.98, step=0.01, description=say("base succeeds"), style=WIDE)
+    change = ipywidgets.BoundedFloatText(0.05, min=0.01, max=0.98, step=0.01, description=say("true gain"), style=WIDE)
+    users = ipywidgets.BoundedIntText(200, min=10, max=1_000_000, description=say("users in each arm"), style=WIDE)
 
     def answer() -> str:
         gain = min(change.value, 0.99 - base.value)
         found = abtest.power(users.value, base=base.value, change=gain)
         needed = abtest.users_per_arm(base=base.value, change=gain)
-        return (
+        return say(
             f"From {base.value:.0%} to {base.value + gain:.0%} with {users.value:,} users in each arm: {found:.0%} of such "
             f"tests see the gain, {1 - found:.0%} miss it. Four in five would see it with {needed:,}."
         )
@@ -117,14 +119,16 @@ def ab_player() -> Panel:
     return panel
 
 
+VOTES = {"left": "Left is better", "tie": "About equal", "right": "Right is better"}
+
+
 class Voter(ipywidgets.VBox):
     """The rows of a Ballot one after the other: three buttons, and the result at the end. Made by `voter`."""
 
     def __init__(self, ballot: Ballot):
         self.ballot = ballot
         self.shown = ipywidgets.HTML(layout=ipywidgets.Layout(width="auto"))
-        labels = {"left": "Left is better", "tie": "About equal", "right": "Right is better"}
-        self.buttons = {side: ipywidgets.Button(description=text) for side, text in labels.items()}
+        self.buttons = {side: ipywidgets.Button(description=say(text)) for side, text in VOTES.items()}
         for side, button in self.buttons.items():
             button.on_click(lambda pressed, side=side: self.vote(side))
         super().__init__([self.shown, ipywidgets.HBox(list(self.buttons.values()))])
@@ -141,7 +145,7 @@ class Voter(ipywidgets.VBox):
     def text(self) -> str:
         """Where the voting stands, as plain text; whose answer is whose is not told before the end."""
         if self.ballot.next() is not None:
-            return f"{self.ballot.done} of {len(self.ballot)} rows voted"
+            return say(f"{self.ballot.done} of {len(self.ballot)} rows voted")
         return str(self.ballot.result)
 
     def _show(self) -> None:
@@ -155,7 +159,7 @@ class Voter(ipywidgets.VBox):
             answers = "".join(cell.format(html.escape(answer)) for answer in (pairing.left, pairing.right))
             shown = (
                 f"<p>{html.escape(self.text)}</p><p style='white-space:pre-wrap'><b>{html.escape(pairing.prompt)}</b></p>"
-                f"<table style='width:100%'><tr><th>Left</th><th>Right</th></tr><tr>{answers}</tr></table>"
+                f"<table style='width:100%'><tr><th>{say('Left')}</th><th>{say('Right')}</th></tr><tr>{answers}</tr></table>"
             )
         self.shown.value = f'<div role="status" aria-live="polite">{shown}</div>'
 

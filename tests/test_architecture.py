@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ftkit"
 
 LAYERS = [
-    {"errors", "events", "files", "checkpoints", "prices", "ranks", "rules", "tables", "course"},
+    {"errors", "events", "files", "checkpoints", "lang", "prices", "ranks", "rules", "tables", "course"},
     {"split", "data", "stats", "metrics", "datasets", "advice", "tokens", "progress"},
     {"check", "pairs", "estimate", "run", "report", "prompting", "comparison", "vote", "abtest", "cost", "quiz"},
     {"hosted", "local", "embed", "judge"},  # their __init__ and recipe files: the light ones
@@ -156,7 +156,7 @@ def test_the_public_names_are_these():
         *("library_docs", "live", "local_service", "openai", "read_chats", "read_pairs", "read_preferences", "read_search", "rouge"),
         *("ABTest", "Advice", "Confusion", "ServingCost", "advise", "ballot", "confusion", "judge", "precision", "recall"),
         *("CheckReport", "Finding", "TokenCount", "check", "count_tokens", "serving_cost", "write_jsonl"),
-        *("ScoredPair", "progress", "quiz", "read_scored_pairs"),
+        *("ScoredPair", "language", "progress", "quiz", "read_scored_pairs"),
     }
 
 

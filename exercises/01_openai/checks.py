@@ -1,6 +1,7 @@
 """The self-checks of exercise 01: what learners may see. Other inputs decide the points."""
 
 from ftkit.exercise import need
+from ftkit.lang import say
 
 
 def q1(names):
@@ -25,14 +26,14 @@ def q2(names):
     for good in (row("system", "user", "assistant"), row("user", "assistant"), row("user", "assistant", "user", "assistant")):
         assert is_good(good) is True, f"This row is good: want True; got {is_good(good)!r} for {good}."
     for bad, why in (
-        (row("system", "user"), "it ends with the user"),
-        (row("user", "system", "assistant"), "system comes second"),
-        (row("assistant"), "nobody asked"),
-        (row("user", "teacher"), "no such role"),
-        (row("user", "assistant", content="  "), "the contents are blank"),
-        ({"messages": [{"role": "user"}, {"role": "assistant", "content": "x"}]}, "a content is missing"),
-        ({"messages": []}, "no messages"),
-        ({}, "no key 'messages'"),
+        (row("system", "user"), say("it ends with the user")),
+        (row("user", "system", "assistant"), say("system comes second")),
+        (row("assistant"), say("nobody asked")),
+        (row("user", "teacher"), say("no such role")),
+        (row("user", "assistant", content="  "), say("the contents are blank")),
+        ({"messages": [{"role": "user"}, {"role": "assistant", "content": "x"}]}, say("a content is missing")),
+        ({"messages": []}, say("no messages")),
+        ({}, say("no key 'messages'")),
     ):
         got = is_good(bad)
         assert got is False, f"This row is bad ({why}): want False; got {got!r} for {bad}."
@@ -53,13 +54,14 @@ def q4(names):
     assert isinstance(rows, list), f"rows should be a list; it is a {type(rows).__name__}."
     assert rows, "rows is empty."
     wrong = [why for share, why in rows_marks(rows) if share == 0]
-    assert not wrong, " ".join(wrong)
+    assert not wrong, " ".join(map(say, wrong))
 
 
 def q5(names):
     need(names, "recipe", call=False)
     run, before, after = (need(names, name, call=False) for name in ("run", "before", "after"))
-    assert getattr(run, "status", None) == "succeeded", f"The run is {getattr(run, 'status', 'not there')}; train to the end."
+    status = getattr(run, "status", "not there")
+    assert status == "succeeded", f"The run is {say(status)}; train to the end."
     same = before.answers == after.answers
     assert not same, "Every answer is that of the base: it learnt nothing yet. Let it see the rows more often (epochs)."
     return "The job has succeeded. Read the intervals before you write q6."

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ftkit.exercise import need
+from ftkit.lang import say
 
 
 def q1(names):
@@ -43,7 +44,8 @@ def q3(names):
 
 def q4(names):
     recipe, run, before, after = (need(names, name, call=False) for name in ("recipe", "run", "before", "after"))
-    assert getattr(run, "status", None) == "succeeded", f"The run is {getattr(run, 'status', 'not there')}; train to the end."
+    status = getattr(run, "status", "not there")
+    assert status == "succeeded", f"The run is {say(status)}; train to the end."
     gain = after.scores["json_fields"].value - before.scores["json_fields"].value
     assert recipe.seed != 0, "Set seed to a number of your own, so that your weights are yours."
     assert gain >= 0.1, f"Your adapter gains {gain:.2f} in json_fields; the first points begin at 0.10. Train on more rows."
@@ -57,6 +59,11 @@ def q5(names):
     got = to_record(good)
     assert isinstance(got, dict), f"A whole record must come back as a dict; got {got!r}."
     assert got["product"] == "lamp" and got["order_id"] is None, f"The record's values must stay as they are; got {got!r}."
-    for reply, why in (("I am sorry", "no JSON"), ('{"queue": "refund"}', "keys missing"), ("[1]", "a list"), (good[:20], "cut off")):
+    for reply, why in (
+        ("I am sorry", say("no JSON")),
+        ('{"queue": "refund"}', say("keys missing")),
+        ("[1]", say("a list")),
+        (good[:20], say("cut off")),
+    ):
         got = to_record(reply)
         assert got is None, f"{reply!r} is not such a record ({why}): want None; got {got!r}."

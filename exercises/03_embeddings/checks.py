@@ -3,6 +3,7 @@
 import numpy as np
 
 from ftkit.exercise import need
+from ftkit.lang import say
 
 
 def q1(names):
@@ -45,7 +46,8 @@ def q3(names):
 
 def q4(names):
     recipe, run, before, after = (need(names, name, call=False) for name in ("recipe", "run", "before", "after"))
-    assert getattr(run, "status", None) == "succeeded", f"The run is {getattr(run, 'status', 'not there')}; train to the end."
+    status = getattr(run, "status", "not there")
+    assert status == "succeeded", f"The run is {say(status)}; train to the end."
     gain = after.scores["ndcg@10"].value - before.scores["ndcg@10"].value
     assert recipe.seed != 0, "Set seed to a number of your own, so that your weights are yours."
     assert gain > 0, f"Your model changes ndcg@10 by {gain:+.3f}: the search got worse. Was the learning rate too high?"

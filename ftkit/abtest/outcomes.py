@@ -11,6 +11,7 @@ from statistics import fmean
 from ftkit.abtest.result import ABResult, effect, mismatch
 from ftkit.errors import DataError, FtkitError
 from ftkit.files import append_line, read_lines
+from ftkit.lang import say
 
 ARMS = ("base", "tuned")
 
@@ -72,7 +73,7 @@ class ABTest:
             if line.get("salt") != self.salt:
                 continue
             if line["arm"] != self.arm(line["user"]):
-                was = f"{line['user']!r} was given {line['arm']!r}"
+                was = say(f"{line['user']!r} was given {line['arm']!r}")
                 raise DataError(f"{self.path}: {was} under another share; start a new salt")
             logged = seen.setdefault(line["user"], {})
             for name in self.outcomes:

@@ -7,6 +7,7 @@ from statistics import NormalDist
 from ftkit import stats
 from ftkit.abtest.sequential import ALPHA, LEAST_USERS, half_width
 from ftkit.errors import FtkitError
+from ftkit.lang import say
 
 
 def power(
@@ -81,8 +82,8 @@ class Simulation:
     @property
     def words(self) -> str:
         """What it shows."""
-        what = "a winner that is none" if self.base == self.tuned else "a winner"
-        return (
+        what = say("a winner that is none") if self.base == self.tuned else say("a winner")
+        return say(
             f"{len(self.users)} looks: {self.peeking[-1]:.0%} of {self.tests:,} tests call {what} when peeking, "
             f"{self.at_the_end:.0%} with one look, {self.anytime[-1]:.0%} always-valid"
         )

@@ -40,8 +40,8 @@ class Effect:
         """The verdict, and what to do about it."""
         more = stats.more_rows(sum(self.users), self.change, self.low, self.high)
         if self.verdict != "not enough evidence" or more is None:
-            return self.verdict
-        return f"not enough evidence: a change of this size needs about {more:,} more users"
+            return say(self.verdict)
+        return say(f"not enough evidence: a change of this size needs about {more:,} more users")
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class ABResult:
     @property
     def headline(self) -> str:
         base, tuned = self.users
-        valid = "valid at any look" if self.anytime else "valid for one look"
-        line = f"{base:,} users with base, {tuned:,} with tuned; {valid}"
+        valid = say("valid at any look") if self.anytime else say("valid for one look")
+        line = say(f"{base:,} users with base, {tuned:,} with tuned; {valid}")
         if self.alarm:
-            line += f". SAMPLE RATIO MISMATCH (p {self.mismatch_p:.1g}): find out who is missing before you read on"
+            line += say(f". SAMPLE RATIO MISMATCH (p {self.mismatch_p:.1g}): find out who is missing before you read on")
         return line
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -84,11 +84,11 @@ class ABResult:
                 number(one.tuned),
                 with_interval(one.change, one.low, one.high),
                 p_value(one.p),
-                "none: sample ratio mismatch" if self.alarm else one.words,
+                say("none: sample ratio mismatch") if self.alarm else one.words,
             )
             for one in self.effects
         ]
-        return ("outcome", "base", "tuned", "change [95 % CI]", "p", "verdict"), rows
+        return tuple(map(say, ("outcome", "base", "tuned", "change [95 % CI]", "p", "verdict"))), rows
 
     def __str__(self) -> str:
         return self.headline + "\n" + text_table(*self.table())

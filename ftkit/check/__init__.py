@@ -16,6 +16,7 @@ from ftkit.check.sets import about_sets
 from ftkit.check.texts import decomposed, garbled, invisible, strings
 from ftkit.data import PARSERS, Chat, Dataset, Pair, Preference, Row, ScoredPair, Split, objects
 from ftkit.errors import DataError
+from ftkit.lang import say
 from ftkit.rules import LEVELS, Finding, finding
 from ftkit.tokens import at_least, tokenizer
 
@@ -101,7 +102,7 @@ def _about_row(row: Row, limit: int, measure) -> Iterator[Finding]:
     texts = list(strings(row.to_dict()))
     text = "\n".join(texts)
     for rule, kind, got in dict.fromkeys(personal(text)):
-        yield finding(rule, row.where, kind=kind, got=got)
+        yield finding(rule, row.where, kind=say(kind), got=got)
     if bad := garbled(text):
         yield finding("mojibake", row.where, got=repr(bad[0]), want=repr(bad[1]))
     if "\ufffd" in text:

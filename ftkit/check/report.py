@@ -4,6 +4,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ftkit.lang import say
 from ftkit.rules import LEVELS, Finding
 
 SHOWN = 5
@@ -48,8 +49,9 @@ class CheckReport:
     @property
     def headline(self) -> str:
         counts = [(level, len(self._at(level))) for level in LEVELS]
-        said = [f"{n:,} {level if n == 1 else PLURAL[level]}" for level, n in counts if n]
-        return f"{self.name}, {self.rows:,} rows: {', '.join(said) or 'nothing found'}"
+        said = [f"{n:,} {say(level if n == 1 else PLURAL[level])}" for level, n in counts if n]
+        found = ", ".join(said) or say("nothing found")
+        return say("{name}, {rows:,} rows: {found}").format(name=self.name, rows=self.rows, found=found)
 
     def by_rule(self) -> dict[str, Sequence[Finding]]:
         """Rule → its findings."""
@@ -61,9 +63,9 @@ class CheckReport:
     def __str__(self) -> str:
         lines = [self.headline]
         for rule, found in self.by_rule().items():
-            lines += ["", f"{found[0].level}: {rule} ({len(found):,}): {found[0].why}"]
+            lines += ["", f"{say(found[0].level)}: {rule} ({len(found):,}): {found[0].why}"]
             lines += [f"  {one}" for one in found[:SHOWN]]
-            lines += [f"  and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else []
+            lines += ["  " + say("and {n:,} more").format(n=len(found) - SHOWN)] if len(found) > SHOWN else []
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -73,11 +75,11 @@ class CheckReport:
         for rule, found in self.by_rule().items():
             level = found[0].level
             places = [f"<code>{html.escape(one.where)}</code> {html.escape(one.sentence)}" for one in found[:SHOWN]]
-            places += [f"and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else []
+            places += [say("and {n:,} more").format(n=len(found) - SHOWN)] if len(found) > SHOWN else []
             rows.append(
                 f"<tr style='background:none'><td style='border-left:4px solid {COLOUR[level]};text-align:left;vertical-align:top'>"
-                f"<b>{level}</b><br>{html.escape(rule)}</td>"
-                f"<td style='text-align:left'>{'<br>'.join(places)}<br><i>Why: {html.escape(found[0].why)}.</i></td></tr>"
+                f"<b>{say(level)}</b><br>{html.escape(rule)}</td>"
+                f"<td style='text-align:left'>{'<br>'.join(places)}<br><i>{say('Why:')} {html.escape(found[0].why)}.</i></td></tr>"
             )
         caption = f"<caption style='text-align:left'>{html.escape(self.headline)}</caption>"
         return f"<table>{caption}<tbody>{''.join(rows)}</tbody></table>"

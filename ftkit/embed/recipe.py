@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from ftkit.data import PARSERS, Dataset, Pair, ScoredPair, Split
 from ftkit.errors import DataError, RunError
+from ftkit.lang import say
 from ftkit.rules import Finding
 from ftkit.run import Recipe, Run, require
 
@@ -67,7 +68,7 @@ class Embed(Recipe):
         least = {"epochs": 1, "batch_size": 2, "negatives": 0, "max_length": 8, "seed": 0, "checkpoint_every": 1}
         for name in least if self.r is None else (*least, "r"):
             value, lowest = getattr(self, name), least.get(name, 1)
-            why = "; one pair alone has no wrong answers to learn from" if name == "batch_size" else ""
+            why = say("; one pair alone has no wrong answers to learn from") if name == "batch_size" else ""
             require(_whole(value) and value >= lowest, f"Embed: {name} is {value!r}; use a whole number from {lowest} up{why}")
         require(0 < self.learning_rate < 1, f"Embed: learning_rate is {self.learning_rate!r}; 1e-4 is a good start")
         require(0 <= self.warmup <= 1, f"Embed: warmup is {self.warmup!r}; give a share of the steps from 0 to 1")

@@ -20,6 +20,7 @@ from ftkit.grading import artefact, dataset, measure, probes, sandbox
 from ftkit.grading.ingest import NOTEBOOK, Submission, ingest
 from ftkit.grading.probes import Mark, printable
 from ftkit.grading.spec import Exercise, read_exercise, read_secret, seed_of
+from ftkit.lang import spoken
 
 FAR = 0.1
 """A claim that differs from the measured score by more is shown to a person."""
@@ -86,6 +87,7 @@ class Graded:
     """The most memory one sandbox used."""
 
 
+@spoken("en")  # what it writes is read by programs, and compared
 def grade(
     exercise: str | Path,
     bundle: str | Path,

@@ -12,6 +12,7 @@ from ftkit.data import Chat, Dataset, Split
 from ftkit.errors import BudgetError, DataError, RecipeError
 from ftkit.estimate import Estimate, estimate
 from ftkit.hosted.endpoints import Endpoint, endpoint, local_service, openai
+from ftkit.lang import say
 from ftkit.run import Recipe, Run, require
 
 __all__ = ["Endpoint", "Hosted", "endpoint", "local_service", "openai"]
@@ -116,7 +117,7 @@ class Hosted(Recipe):
             if not isinstance(row, Chat):
                 raise DataError(f"{row.where or split.train.name}: Hosted learns from chats; got {type(row).__name__}")
         if len(split.train) < LEAST_EXAMPLES:
-            rows = f"{split.train.name}: {len(split.train)} training rows"
+            rows = say(f"{split.train.name}: {len(split.train)} training rows")
             raise DataError(f"{rows}; the service wants {LEAST_EXAMPLES} or more")
         if self.endpoint.spends and self.base is None:
             raise RecipeError("Hosted: name the base= to train where it may cost money; its price depends on it")
@@ -144,6 +145,6 @@ def within_budget(
         raise BudgetError(f"{verb}: cannot keep within ${max_usd:,.2f}: {cost.price}; pass {price}")
     if cost.usd_high > max_usd:
         raise BudgetError(
-            f"{verb}: may cost up to ${cost.usd_high:,.2f}, more than max_usd=${max_usd:,.2f}; {less}, or raise the "
+            f"{verb}: may cost up to ${cost.usd_high:,.2f}, more than max_usd=${max_usd:,.2f}; {say(less)}, or raise the "
             f"limit. Estimate: {cost}"
         )

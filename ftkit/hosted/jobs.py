@@ -15,6 +15,7 @@ from ftkit.errors import EndpointError, RunError
 from ftkit.events import Event, Status, Step, Val
 from ftkit.files import write_atomic
 from ftkit.hosted import Endpoint, Hosted
+from ftkit.lang import say
 from ftkit.run import Run
 
 ENDED = ("succeeded", "failed", "cancelled")
@@ -48,7 +49,7 @@ def train(recipe: Hosted, train: Dataset, val: Dataset, run: Run) -> None:
 
 def create(client: openai.OpenAI, recipe: Hosted, train: Dataset, val: Dataset, run: Run):
     """The new job; the estimate is shown first."""
-    run.emit(Status("queued", f"Estimate: {recipe.cost(train)}"))
+    run.emit(Status("queued", say("Estimate: {cost}").format(cost=recipe.cost(train))))
     split = [("train", train)] + ([("val", val)] if len(val) else [])
     files = {name: upload(client, rows, run.folder / f"{name}.jsonl") for name, rows in split}
     base = recipe.base or first_model(recipe.endpoint)
@@ -198,7 +199,7 @@ def tuned_model(endpoint: Endpoint, folder: Path) -> "HostedModel":
 def why(job) -> str:
     """The reason a job failed, in the service's words. A fresh job's error may be an empty object."""
     if job.error is None or not job.error.code:
-        return "no reason given"
+        return say("no reason given")
     about = f", {job.error.param}" if job.error.param else ""
     return f"{job.error.message} ({job.error.code}{about})"
 
@@ -219,7 +220,7 @@ def refusals(endpoint: Endpoint) -> Iterator[None]:
     try:
         yield
     except openai.AuthenticationError as error:  # its text may repeat a part of the key
-        code, variable = error.code, endpoint.key_env or "it"
+        code, variable = error.code, endpoint.key_env or say("it")
         raise EndpointError(f"{where}: the API key was not accepted ({code}); check {variable}") from None
     except openai.APIConnectionError as error:
         why = error.__cause__ or error

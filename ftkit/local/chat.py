@@ -4,6 +4,7 @@ from jinja2.exceptions import TemplateError
 
 from ftkit.data import Chat
 from ftkit.errors import DataError
+from ftkit.lang import say
 
 INSTRUCT = (
     "{% for m in messages %}"
@@ -53,7 +54,7 @@ def render(tokenizer, messages: list[dict], **options) -> str:
             return text
     raise DataError(
         f"the model's chat template refuses a conversation with the roles {', '.join(m['role'] for m in messages)}: "
-        f"{refusal or 'it drops the system message'}"
+        f"{refusal or say('it drops the system message')}"
     )
 
 

@@ -17,6 +17,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ftkit.errors import ModelError
 from ftkit.estimate import Range, TrainingEstimate
+from ftkit.lang import say
 from ftkit.local import FullFineTune, LoRA, QLoRA
 from ftkit.local.chat import IGNORE, encode, use_template
 from ftkit.local.engine import cpu_dtype, opened, wrap
@@ -217,7 +218,7 @@ def estimate(recipe: LoRA | FullFineTune, split, gpu: str | None = None) -> Trai
     here = gpu is None
     if here and not torch.cuda.is_available():
         dtype, besides = cpu_dtype(recipe), float(psutil.Process().memory_info().rss)
-        room, device = psutil.virtual_memory().total, "this CPU"
+        room, device = psutil.virtual_memory().total, say("this CPU")
     else:
         dtype, besides = torch.bfloat16, CUDA_BYTES  # on a T4 fp16, which is as large
         device = gpu or torch.cuda.get_device_name(0)
@@ -237,9 +238,9 @@ def estimate(recipe: LoRA | FullFineTune, split, gpu: str | None = None) -> Trai
     if not here and facts["usd_per_hour_low"] is not None:
         hourly = Range(facts["usd_per_hour_low"], facts["usd_per_hour_high"])
         usd = Range(hourly.low * seconds.low / 3600, hourly.high * seconds.high / 3600)
-        price = f"at ${hourly.low:.2f}–{hourly.high:.2f} an hour, as of {facts['as_of']}"
+        price = say(f"at ${hourly.low:.2f}–{hourly.high:.2f} an hour, as of {facts['as_of']}")
     return TrainingEstimate(
-        what=f"{recipe.kind} of {recipe.base or 'the embedded model'}",
+        what=say("{kind} of {base}").format(kind=recipe.kind, base=recipe.base or say("the embedded model")),
         device=device,
         gib=Range(low, high),
         room_gib=room / GIB,
@@ -256,7 +257,7 @@ def _config(base: str | None):
         return AutoConfig.from_pretrained(resolve(base)), []
     except Exception as error:  # the hub and the file system each raise their own
         if base in COURSE:
-            return COURSE[base](), ["shape from the kit's own list, as the hub is out of reach"]
+            return COURSE[base](), [say("shape from the kit's own list, as the hub is out of reach")]
         raise ModelError(
             f"{base}: its config.json cannot be read ({type(error).__name__}), so nothing can be estimated; check the name and "
             f"the connection, or take one of {', '.join(COURSE)}"
@@ -270,7 +271,7 @@ def _lengths(recipe, rows) -> tuple[list[int], list[str]]:
         tokenizer = AutoTokenizer.from_pretrained(resolve(recipe.base))
     except Exception:
         tokenizer = AutoTokenizer.from_pretrained(resolve(None))
-        notes.append("tokens counted with the embedded model's tokenizer; the model's own will make some 10–30 % fewer")
+        notes.append(say("tokens counted with the embedded model's tokenizer; the model's own will make some 10–30 % fewer"))
     use_template(tokenizer)
     chats = [chat for row in rows for chat in getattr(row, "answers", (row,))]
     return [len(encode(tokenizer, chat, recipe.max_length)["input_ids"]) for chat in chats], notes

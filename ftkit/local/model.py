@@ -15,6 +15,7 @@ from transformers.utils import logging
 
 from ftkit.errors import ModelError
 from ftkit.files import replacing
+from ftkit.lang import say
 from ftkit.local import EMBEDDED
 from ftkit.local.chat import prompt_text, use_template
 from ftkit.trainer import gpu_has_bf16
@@ -138,7 +139,7 @@ class LocalModel:
             ModelError: there is no adapter of that name.
         """
         if name is not None and name not in self.adapters:
-            raise ModelError(f"{self.name}: no adapter named {name!r}; there are: {', '.join(self.adapters) or 'none'}")
+            raise ModelError(f"{self.name}: no adapter named {name!r}; there are: {', '.join(self.adapters) or say('none')}")
         if isinstance(self.model, PeftModel):
             (self.model.base_model.enable_adapter_layers if name else self.model.base_model.disable_adapter_layers)()
         if name is not None:
@@ -205,7 +206,7 @@ class LocalModel:
                 "the adapter learnt. Use merge(), or keep the adapter beside the 4-bit base"
             )
         if self.in_use is None:
-            raise ModelError(f"{self.name}: has no adapter to merge" + (" in use; call use(name)" if self.adapters else ""))
+            raise ModelError(f"{self.name}: has no adapter to merge" + (say(" in use; call use(name)") if self.adapters else ""))
         from copy import deepcopy
 
         plain = self._dequantized() if self.nf4 else deepcopy(self.model)
@@ -339,13 +340,13 @@ def _add_pad(tokenizer, model) -> None:
 def _why(base, error: Exception) -> str:
     text = f"{type(error).__name__} {error}".lower()
     if "gated" in text or "401" in text or "403" in text:
-        return (
+        return say(
             f"{base}: the hub wants you to accept this model's terms; do so on its page, then set HF_TOKEN "
             "(or run `hf auth login`)"
         )
     if Path(str(base)).is_dir() or base is None:
-        return f"{base or EMBEDDED}: the model's files cannot be read: {_first_line(error)}"
-    return (
+        return say(f"{base or EMBEDDED}: the model's files cannot be read: {_first_line(error)}")
+    return say(
         f"{base}: no such folder, and no such model on the hub or the hub is out of reach; check the spelling and the "
         f"connection, or leave base=None for {EMBEDDED} ({type(error).__name__})"
     )

@@ -17,8 +17,10 @@ import socket
 from collections.abc import Sequence
 
 from ftkit.errors import FtkitError
+from ftkit.lang import spoken
 
 
+@spoken("en")  # as the protocol does
 def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
