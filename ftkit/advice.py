@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from ftkit import course
 from ftkit.errors import FtkitError
+from ftkit.lang import say
 
 ENOUGH_EXAMPLES = 50
 """Where gains usually begin to show; 10 is only the least that services accept."""

@@ -82,6 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
     grading.add_arguments(commands)
 
     given = parser.parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a console that lacks a letter must not stop the report
     try:
         if given.command == "compare":
             return _compare(given)
@@ -151,22 +153,15 @@ def _measured(given):
 def _check(given: argparse.Namespace) -> int:
     from ftkit.check import check
 
-    _print_any_letter()
     report = check(given.train, given.val, given.test, max_tokens=given.max_tokens, model=given.model)
     print(report)
     return 0 if report.ok else 1
-
-
-def _print_any_letter() -> None:
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a console that lacks a letter must not stop the report
 
 
 def _learner(given) -> int:
     from ftkit.progress import progress
     from ftkit.quiz import ask, read_quiz
 
-    _print_any_letter()
     if given.command == "quiz":
         ask(read_quiz(given.lesson, given.lang))
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ftkit import stats
 from ftkit.errors import DataError
 from ftkit.files import write_atomic
+from ftkit.lang import say
 from ftkit.metrics import Corpus
 from ftkit.report import Answer, Report, kept, prepared
 from ftkit.tables import html_page, html_table, number, p_value, text_table, with_interval

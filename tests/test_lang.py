@@ -8,8 +8,29 @@ whose errors are the protocol's.
 
 import ast
 import json
+import os
+import pickle
 import re
+import subprocess
+import sys
+import unicodedata
+from collections import Counter
+from functools import cache
 from pathlib import Path
+from string import Formatter
+from types import SimpleNamespace
+
+import pytest
+
+import ftkit as ft
+from ftkit import errors, exercise, lang, widgets
+from ftkit.cli import main
+from ftkit.comparison import Difference
+from ftkit.data import Chat, Dataset
+from ftkit.events import Status
+from ftkit.live import Curve
+from ftkit.report import Answer, Report
+from ftkit.rules import RULES
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ftkit"
@@ -131,6 +152,7 @@ def rooms():
             yield name, path
 
 
+@cache
 def spoken_in_english() -> dict[str, list[str]]:
     """sentence → where it stands, in the order of the files."""
     found: dict[str, list[str]] = {}
@@ -142,11 +164,333 @@ def spoken_in_english() -> dict[str, list[str]]:
     return {words: where for words, where in found.items() if re.search("[^\\W\\d_]", re.sub(r"\{\w*[^}]*\}", "", words))}
 
 
-if __name__ == "__main__":
-    n=0
-    last=None
-    for words, where in sorted(spoken_in_english().items(), key=lambda kv: kv[1][0].split(":")[0]):
-        room = where[0].split(":")[0]
-        if room != last: print("##", room); last = room
-        print(json.dumps(words, ensure_ascii=False)); n+=1
-    print(n)
+WORDS = json.loads((PACKAGE / "lang" / "vi.json").read_text(encoding="utf-8"))
+"""Room → {English: Vietnamese}"""
+
+VIETNAMESE = {english: other for room in WORDS.values() for english, other in room.items()}
+
+AS_IT_IS = {"base", "tuned", "p", "prompt", "24 GiB", "80 GiB", "LoRA: target_modules={0}: {1}"}
+"""Names and units, the same in both languages."""
+
+
+def fields(sentence: str) -> Counter:
+    """Every value with its form, such as ``("byte", None, "02x")``."""
+    return Counter(part[1:] for part in Formatter().parse(sentence) if part[1] is not None)
+
+
+def filled(sentence: str, values) -> str:
+    return sentence.format(*values)
+
+
+NUMBERED = [english for english in VIETNAMESE if fields(english) and all(name.isdigit() for name, _, _ in fields(english))]
+
+
+@pytest.fixture
+def vietnamese(monkeypatch):
+    monkeypatch.setenv(lang.VARIABLE, "vi")
+
+
+# ── the catalogue
+
+
+def test_every_sentence_that_reaches_a_learner_has_its_vietnamese_one():
+    missing = {words: where for words, where in spoken_in_english().items() if words not in VIETNAMESE}
+    assert not missing, "add to ftkit/lang/vi.json:\n" + "\n".join(f"{where[0]}  {json.dumps(w, ensure_ascii=False)}" for w, where in missing.items())
+
+
+def test_no_sentence_in_the_catalogue_is_stale_and_each_stands_under_a_room_that_says_it():
+    said = spoken_in_english()
+    for room, sentences in WORDS.items():
+        for english in sentences:
+            assert english in said, f"vi.json, {room}: nothing says {english!r} any more; change it or take it out"
+            assert room in {where.split(":")[0] for where in said[english]}, f"vi.json: {english!r} is not said in {room}"
+
+
+def test_no_sentence_is_translated_twice():
+    assert len(VIETNAMESE) == sum(map(len, WORDS.values()))
+
+
+def test_translations_have_the_values_of_their_sentences():
+    for english, other in VIETNAMESE.items():
+        assert fields(english) == fields(other), f"{english!r} and {other!r} differ in their values"
+
+
+def test_translations_are_whole_vietnamese():
+    for english, other in VIETNAMESE.items():
+        assert unicodedata.is_normalized("NFC", other) and other.strip() and "  " not in other
+        assert (other == english) == (english in AS_IT_IS), f"{english!r} is not translated"
+        ends = [sentence[-1] if sentence[-1] in ".?:" else "" for sentence in (english, other)]
+        assert ends[0] == ends[1], f"{english!r} and {other!r} end in different marks"
+        assert [c for c in english if c in "✗✓…!·"][:1] == [c for c in other if c in "✗✓…!·"][:1], other
+
+
+@pytest.mark.parametrize("make", [
+    lambda i: f"value {i}", lambda i: "", lambda i: f"C:\\data\\tệp {i}.jsonl:12", lambda i: f"{i:,}.50", lambda i: f"{{{i}}} <b>'x'",
+])  # fmt: skip
+def test_a_finished_sentence_is_found_again_whatever_its_values_are_and_carries_them_over(make):
+    catalogue = lang.Catalogue(VIETNAMESE)
+    for english in NUMBERED:
+        values = [make(i) for i in range(sum(fields(english).values()))]
+        found = catalogue.say(filled(english, values))
+        assert found == filled(VIETNAMESE[english], values), f"{english!r} is taken for another sentence"
+
+
+def test_no_sentence_leaves_nearly_everything_to_its_values():
+    for english in NUMBERED:
+        letters = sum(map(str.isalpha, "".join(lang.fixed_parts(english))))
+        assert letters >= 5, f"{english!r} fits too much; write say(\"{{name}} …\").format(name=…)"
+
+
+def test_say_is_called_with_a_sentence_or_with_a_name_that_is_listed_here():
+    """A name may hold anything: where its sentences stand must be known to `said_later`."""
+    known = {
+        "advice.py": {"leaf.title", "leaf.next_step"}, "check/__init__.py": {"kind"}, "hosted/__init__.py": {"less"},
+        "check/report.py": {"level if n == 1 else PLURAL[level]", "found[0].level", "level"}, "rules.py": {"words", "why"},
+        "data.py": {"str(getattr(error, 'msg', error))"}, "live.py": {"event.state", "event.message", "state"},
+        "widgets.py": {"text", "name"}, "exercise.py": {"str(error)", "said", "line"}, "errors.py": {"super().__str__()"},
+        "abtest/result.py": {"self.verdict"}, "comparison.py": {"self.verdict"}, "embed/model.py": {"REINSTALL"},
+        "trainer.py": set(), "estimate.py": {"counted"}, "checks.py": {"status"},
+    }  # fmt: skip
+    for name, path in rooms():
+        if path.parent.name == "lang":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "say":
+                said = list(branches(node.args[0]))
+                if any(template(one) is None for one in said):
+                    allowed = known.get(name.removeprefix("ftkit/"), known.get(path.name, set()))
+                    assert ast.unparse(node.args[0]) in allowed, f"{name}:{node.lineno}: say() a sentence, or list the name"
+
+
+def test_what_the_json_module_says_is_known(vietnamese):
+    for text in ("", "{a", '{"a" 1}', '{"a": 1 "b"}', '"abc', "1 2", '"\x01"', '"\\q"', '"\\u12"', "[1,]", '{"a": 1,}'):
+        with pytest.raises(json.JSONDecodeError) as caught:
+            json.loads(text)
+        assert lang.say(caught.value.msg) != caught.value.msg
+
+
+# ── the language
+
+
+@pytest.mark.parametrize(("name", "speaks"), [
+    ("vi", "vi"), ("VI", "vi"), ("vi_VN.UTF-8", "vi"), ("vi-VN", "vi"), ("en", "en"), ("", "en"), ("eo", "en"), ("ví", "en"), ("vix", "en"),
+])  # fmt: skip
+def test_the_language_is_vietnamese_or_english_and_nothing_is_raised(monkeypatch, name, speaks):
+    monkeypatch.setenv(lang.VARIABLE, name)
+    assert lang.language() == speaks
+    monkeypatch.delenv(lang.VARIABLE)
+    assert lang.language() == "en" and lang.language(name) == speaks and lang.language() == speaks
+
+
+def test_a_language_that_is_set_is_heard_by_child_processes_too(monkeypatch):
+    import ftkit as ft
+
+    monkeypatch.setenv(lang.VARIABLE, "en")
+    assert ft.language("vi") == "vi"
+    code = "import ftkit as ft, ftkit.lang; print(ft.language(), ftkit.lang._catalogues)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert said == ["vi", "{}"], "the catalogue is read before anything is said"
+
+
+def test_without_a_translation_the_sentence_stays(vietnamese):
+    assert lang.say("nobody wrote this") == "nobody wrote this" == str(errors.ModelError("nobody wrote this"))
+    assert lang.say("") == str(errors.FtkitError()) == ""
+
+
+# ── what learners see
+
+
+def test_an_error_is_vietnamese_and_its_values_are_as_they_were(vietnamese, tmp_path):
+    with pytest.raises(errors.DataError) as caught:
+        ft.read_chats(tmp_path / "không có.jsonl")
+    assert str(caught.value) == f"{tmp_path / 'không có.jsonl'}: không có tệp này; đang làm việc ở {Path.cwd()}"
+    with pytest.raises(errors.RecipeError, match=r"^LoRA: epochs phải lớn hơn 0; nhận được -1$") as caught:
+        ft.LoRA(epochs=-1)
+    assert caught.value.args == ("LoRA: epochs must be above 0; got -1",)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_every_fault_of_a_file_is_told_in_its_own_line(vietnamese, tmp_path):
+    rows = [{"messages": [{"role": "user", "content": "hi"}]}, {"messages": "no messages"}]
+    path = ft.write_jsonl(tmp_path / "chats.jsonl", rows * 7)
+    with pytest.raises(errors.DataError) as caught:
+        ft.read_chats(path)
+    first, second, *_, last = str(caught.value).splitlines()
+    assert first == "chats.jsonl:1: tin nhắn cuối là của 'user'; hãy kết thúc mỗi ví dụ bằng 'assistant'"
+    assert second.startswith("chats.jsonl:2: cần \"messages\": một danh sách {\"role\", \"content\"}; nhận được \"no messages\";")
+    assert last == "chats.jsonl: và 4 lỗi nữa"
+
+
+def test_an_error_inside_another_is_vietnamese_too(vietnamese, tmp_path, capsys):
+    (tmp_path / "recipe.json").write_text('{"kind": "LoRA", "r": 0}', encoding="utf-8")
+    assert main(["train", str(tmp_path / "recipe.json"), "chats.jsonl"]) == 1
+    assert capsys.readouterr().err == f"ftkit: {tmp_path / 'recipe.json'}: LoRA: r phải từ 1 trở lên; nhận được 0\n"
+
+
+def test_findings_keep_their_rules_levels_and_places(monkeypatch):
+    rows = [Chat(({"role": "user", "content": text}, {"role": "assistant", "content": " yes"}), f"x.jsonl:{i}") for i, text in enumerate("abab")]
+    reports = []
+    for name in ("en", "vi"):
+        monkeypatch.setenv(lang.VARIABLE, name)
+        reports.append(ft.check(Dataset(tuple(rows), "x")))
+    english, other = ([(one.level, one.rule, one.where) for one in report.findings] for report in reports)
+    assert english == other and len(english) > 5
+    for one in reports[1].findings:
+        assert VIETNAMESE[RULES[one.rule][3]] == one.why and one.what.isascii() is False
+    assert "x, 4 dòng: 1 lỗi, " in reports[1].headline and "<b>cảnh báo</b>" in reports[1]._repr_html_()
+    monkeypatch.setenv(lang.VARIABLE, "en")
+    assert str(reports[0]).isascii() and "x, 4 rows: 1 error, " in str(reports[0])
+
+
+def test_the_command_checks_a_file_in_vietnamese_on_any_console(tmp_path):
+    path = ft.write_jsonl(tmp_path / "dữ liệu.jsonl", [{"messages": [{"role": "user", "content": "hi"}]}])
+    for encoding, want in (("utf-8", "dữ liệu.jsonl:1: tin nhắn cuối là của 'user'"), ("cp1252", "tin nh\\u1eafn cu\\u1ed1i l\xe0 c\\u1ee7a 'user'")):
+        ran = subprocess.run(
+            [sys.executable, "-m", "ftkit", "check", str(path)], capture_output=True,
+            env={**os.environ, "FTKIT_LANG": "vi", "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        )  # fmt: skip
+        assert ran.returncode == 1 and want in ran.stdout.decode(encoding) and not ran.stderr
+
+
+def every_widget(one):
+    yield one
+    for child in getattr(one, "children", ()):
+        yield from every_widget(child)
+
+
+def labels_of(one) -> list[str]:
+    """What stands beside every control, and what a choice can be."""
+    return [text for widget in every_widget(one) for text in (getattr(widget, "description", ""), *getattr(widget, "_options_labels", ())) if text]
+
+
+def a_report(name: str, answers) -> Report:
+    return Report(name, "t", "f" * 64, tuple(Answer(f"question {i}", "", text) for i, text in enumerate(answers)), {}, 0.0, {})
+
+
+@pytest.mark.parametrize("name", ["advisor", "search", "cost", "ab", "voter"])
+def test_a_widget_has_the_same_parts_in_both_languages_and_vietnamese_labels(monkeypatch, tmp_path, name):
+    makers = {
+        "advisor": widgets.advisor, "search": lambda: widgets.search_box(str.upper, "a question"), "ab": widgets.ab_player,
+        "cost": lambda: widgets.cost_slider(
+            ft.serving_cost(model="gpt-4o-mini-2024-07-18", input_tokens=500, output_tokens=100, requests_per_second=5)
+        ),
+        "voter": lambda: widgets.voter(ft.ballot(a_report("old", ["x"] * 3), a_report("new", ["y"] * 3), tmp_path / "votes.jsonl")),
+    }  # fmt: skip
+    made, text = {}, {}
+    for language in ("en", "vi"):
+        monkeypatch.setenv(lang.VARIABLE, language)
+        made[language] = makers[name]()
+        text[language] = made[language].text
+    parts = [[(type(one), one._dom_classes) for one in every_widget(made[language])] for language in ("en", "vi")]
+    assert parts[0] == parts[1]
+    english, other = (labels_of(made[language]) for language in ("en", "vi"))
+    assert english and all(VIETNAMESE[label] == said for label, said in zip(english, other, strict=True))
+    if name != "search":  # its answer is whatever the ranking says
+        assert text["en"] != text["vi"] and not re.search(r"\b(the|of|with|requests)\b", text["vi"])
+
+
+def test_the_advice_is_the_same_in_other_words(monkeypatch):
+    case = dict(behaviour=True, prompted=True, few_shot=True, examples=200, gpu_gib=16)
+    english = ft.advise(**case)
+    monkeypatch.setenv(lang.VARIABLE, "vi")
+    other = ft.advise(**case)
+    assert (other.choice, other.lesson) == (english.choice, english.lesson)
+    assert other.title == "Tinh chỉnh một mô hình mở bằng QLoRA" and "Bạn có 200 ví dụ, có thời gian và tiền." in other.reasons
+    assert len(other.reasons) == len(english.reasons) and "Tiếp theo:" in str(other) and "Bài học:" in other._repr_html_()
+
+
+def test_the_stop_button_and_the_end_of_a_run_are_vietnamese(vietnamese, capsys):
+    curve = Curve()
+    curve(Status("queued"))
+    assert curve.button.description == "Dừng" and curve.button.tooltip == "Kết thúc sau bước này và giữ lại mô hình"
+    curve.stop()
+    assert curve.button.description == "đang dừng …"
+    assert curve(Status("cancelled", "stopped on request")) is True and curve.button.description == "đã hủy"
+
+
+def test_votes_on_disk_and_codes_are_english(vietnamese, tmp_path):
+    one = ft.ballot(a_report("old", ["x"] * 8), a_report("new", ["y"] * 8), tmp_path / "votes.jsonl")
+    while pairing := one.next():
+        one.vote("left" if pairing.left == "y" else "right")
+    assert {json.loads(line)["winner"] for line in one.path.read_text(encoding="utf-8").splitlines()} == {"after"}
+    assert "new được thích hơn" in str(one.result) and "8 cho new, 0 cho old, 0 ngang nhau" in str(one.result)
+
+
+def test_a_verdict_is_a_code_and_its_words_are_for_people(vietnamese):
+    change = Difference("f1", before=0.5, after=0.56, low=-0.02, high=0.14, p=0.18, test="McNemar", rows=100, moved=26)
+    assert (change.verdict, change.words) == ("not enough evidence", "chưa đủ bằng chứng: thay đổi cỡ này cần thêm khoảng 264 dòng")
+
+
+WRONG = {
+    "01_openai": {
+        "to_row": lambda *texts: {"messages": []}, "is_good": lambda row: True, "cost_usd": lambda *given: 5, "rows": [{"messages": []}],
+        "recipe": 1, "run": 1, "before": 1, "after": 1,
+    },
+    "02_lora": {
+        "lora_parameters": lambda shapes, r: 15, "lora_forward": lambda *given: [1, 1], "merge": lambda *given: [1],
+        "recipe": 1, "run": 1, "before": 1, "after": 1, "to_record": lambda reply: {},
+    },
+    "03_embeddings": {
+        "make_pairs": lambda topics: [], "ranking": lambda *given: [0, 2, 1], "hit_and_mrr": lambda places: 1 / 0,
+        "recipe": 1, "run": 1, "before": 1, "after": 1,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_self_check_explains_in_vietnamese(monkeypatch, capsys, name):
+    exercise.start(name)
+    questions = [node.name for node in ast.parse((ROOT / "exercises" / name / "checks.py").read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)]
+    said = {}
+    for language in ("en", "vi"):
+        monkeypatch.setenv(lang.VARIABLE, language)
+        capsys.readouterr()
+        for question in questions:
+            for names in (WRONG[name], {}):
+                exercise.check(question, names)
+        said[language] = capsys.readouterr().out.splitlines()
+    assert len(said["en"]) == 2 * len(questions)
+    for english, other in zip(said["en"], said["vi"], strict=True):
+        assert other[0] == english[0] == "✗" and other.split(":")[0] == english.split(":")[0] and other != english
+        assert "not yet" in english or "your code raised" in english
+        assert not {"the", "is", "got", "want"} & set(re.findall(r"\w+", other)), other
+
+
+def test_what_keeps_a_submission_from_being_handed_in_is_told_in_vietnamese(vietnamese, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exercise.start("01_openai")
+    (tmp_path / "job.json").write_text("{}", encoding="utf-8")
+    capsys.readouterr()
+    assert exercise.submit(SimpleNamespace(folder=tmp_path)) is None
+    assert capsys.readouterr().out == "✗ chưa nộp được: thư mục này không có rows.jsonl; hãy chạy ô ghi ra tệp đó\n"
+
+
+# ── what programs read
+
+
+def test_the_grader_and_the_service_speak_english_whatever_the_environment_says(vietnamese, monkeypatch):
+    from ftkit import service
+    from ftkit.grading import run
+    from ftkit.service import keys
+
+    heard = []
+
+    def listen(*given):
+        heard.append((lang.language(), str(errors.RunError("no votes yet; vote first"))))
+        raise errors.DataError("enough heard")
+
+    monkeypatch.setattr(run, "read_exercise", listen)
+    monkeypatch.setattr(keys, "read_class", listen)
+    for speak in (lambda: run.grade("02_lora", "in", "out", "key"), lambda: service.serve(keys="class.csv")):
+        with pytest.raises(errors.DataError):
+            speak()
+    assert heard == [("en", "no votes yet; vote first")] * 2 and lang.language() == "vi"
+
+
+def test_nothing_is_decided_by_the_text_of_an_error():
+    """It may be in another language. (The service decides by some; it speaks English.)"""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Compare) and not name.startswith("service/"):
+                assert not re.search(r"\bstr\(error\)|\bsay\(|\.words\b|\.sentence\b", ast.unparse(node)), f"ftkit/{name}:{node.lineno}"

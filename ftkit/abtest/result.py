@@ -7,6 +7,7 @@ from statistics import NormalDist, fmean, variance
 
 from ftkit import stats
 from ftkit.abtest.sequential import LEAST_USERS, always_valid_p, half_width
+from ftkit.lang import say
 from ftkit.tables import html_table, number, p_value, text_table, with_interval
 
 MISMATCH_ALARM = 0.001

@@ -32,8 +32,8 @@ def language(name: str | None = None) -> str:
     """
     if name is not None:
         os.environ[VARIABLE] = name
-    known = os.environ.get(VARIABLE, "")[:2].lower() == "vi"
-    return "vi" if known else "en"
+    spoken_here = os.environ.get(VARIABLE, "").lower().replace("-", "_").replace(".", "_")  # as in LANG: vi_VN.UTF-8
+    return "vi" if spoken_here.split("_")[0] == "vi" else "en"
 
 
 @contextmanager
