@@ -115,8 +115,10 @@ def estimate(
     """
     epochs = auto_epochs(len(train)) if epochs == "auto" else epochs
     seen_once = count_tokens(train, model)
-    counted = f"tokens counted with {seen_once.vocabulary}, ± {100 * FRAME_ERROR:.0f} %"
-    how = say(counted) if seen_once.exact else say("tokens are a range from the text")
+    if seen_once.exact:
+        how = say(f"tokens counted with {seen_once.vocabulary}, ± {100 * FRAME_ERROR:.0f} %")
+    else:
+        how = say("tokens are a range from the text")
     cost = priced(*seen_once.billed(epochs), model, usd_per_million)
     return replace(cost, note="; ".join(part for part in (how, cost.note) if part))
 

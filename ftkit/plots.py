@@ -8,6 +8,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from ftkit.events import Event, Step, Val
+from ftkit.lang import say
 from ftkit.report import Report
 from ftkit.tables import number
 from ftkit.abtest import Simulation
@@ -77,8 +78,8 @@ def loss_curve(history: Sequence[Event], title: str = "") -> Picture:
         if vals:
             axes.annotate("val", (vals[-1].step, vals[-1].loss), (-4, 8), textcoords="offset points", ha="right")
         axes.set_ylim(bottom=0)
-        axes.set(xlabel="step", ylabel="loss", title=title)
-    return Picture(figure, "loss curve")
+        axes.set(xlabel=say("step"), ylabel="loss", title=title)
+    return Picture(figure, say("loss curve"))
 
 
 def before_after(comparison: Comparison, title: str = "") -> Picture:
@@ -96,8 +97,8 @@ def before_after(comparison: Comparison, title: str = "") -> Picture:
         axes.set_ylim(-0.6, len(names) - 0.4)
         highest = max(report.scores[name].high for report in (comparison.before, comparison.after) for name in names)
         axes.set_xlim(-0.02 * max(1.0, highest), 1.02 * max(1.0, highest))
-        axes.set(title=title, xlabel="grey dashed: before · blue: after · lines: 95 % interval")
-    return Picture(figure, f"before and after: {', '.join(names)}")
+        axes.set(title=title, xlabel=say("grey dashed: before · blue: after · lines: 95 % interval"))
+    return Picture(figure, say(f"before and after: {', '.join(names)}"))
 
 
 def side_by_side(reports: Sequence[Report], metric: str, title: str = "") -> Picture:
@@ -112,7 +113,7 @@ def side_by_side(reports: Sequence[Report], metric: str, title: str = "") -> Pic
             axes.annotate(number(score.value), (score.high, -i), (4, 0), textcoords="offset points", va="center")
         axes.set_yticks([-i for i in range(len(reports))], [report.model for report in reports])
         axes.set_xlim(0, 1.12 * max(1e-9, *(score.high for score in scores)))
-        axes.set(title=title, xlabel=f"{metric} · lines: 95 % interval")
+        axes.set(title=title, xlabel=say("{metric} · lines: 95 % interval").format(metric=metric))
     return Picture(figure, ", ".join(f"{report.model}: {score}" for report, score in zip(reports, scores)))
 
 
@@ -124,7 +125,7 @@ def levels_on_weights(weights: Sequence[float], levels: Sequence[float], title: 
         axes.hist(weights, bins=101, range=(-1, 1), density=True, color=GREY, alpha=0.6)
         for level in levels:
             axes.axvline(level, color=ACCENT, linewidth=1)
-        axes.set(xlabel="weight, as a share of the largest in its block", ylabel="density", title=title)
+        axes.set(xlabel=say("weight, as a share of the largest in its block"), ylabel=say("density"), title=title)
         axes.set_yticks([])
     return Picture(figure, "levels at " + ", ".join(f"{level:.2f}" for level in levels))
 
@@ -165,10 +166,11 @@ def break_even(cost: ServingCost, title: str = "") -> Picture:
         axes.plot(volumes, low, color=ACCENT, linewidth=1)
         for volume in meet:
             axes.plot(volume, cost.hosted(volume), "o", color=INK, markersize=5)
-        axes.set(xscale="log", yscale="log", xlabel="requests a month", ylabel=f"USD over {cost.months:g} months")
-        axes.annotate(f"your own {cost.gpu}", (volumes[0], high[0]), (2, 5), textcoords="offset points", color=ACCENT)
+        axes.set(xscale="log", yscale="log", xlabel=say("requests a month"), ylabel=say(f"USD over {cost.months:g} months"))
+        own = say("your own {gpu}").format(gpu=cost.gpu)
+        axes.annotate(own, (volumes[0], high[0]), (2, 5), textcoords="offset points", color=ACCENT)
         start = volumes[60]
-        axes.annotate("hosted", (start, cost.hosted(start)), (-6, 4), textcoords="offset points", ha="right")
+        axes.annotate(say("hosted"), (start, cost.hosted(start)), (-6, 4), textcoords="offset points", ha="right")
         axes.set_title(title or cost.words, wrap=True)
     return Picture(figure, title or cost.words)
 
@@ -180,16 +182,17 @@ def peeking(simulation: Simulation, title: str = "") -> Picture:
         axes = figure.subplots()
         last = simulation.users[-1]
         lines = (
-            (simulation.peeking, GREY, "--", INK, "peeking at p < 0.05"),
-            (simulation.anytime, ACCENT, "-", ACCENT, "always-valid interval"),
+            (simulation.peeking, GREY, "--", INK, say("peeking at p < 0.05")),
+            (simulation.anytime, ACCENT, "-", ACCENT, say("always-valid interval")),
         )
         for shares, colour, style, words, name in lines:
             axes.plot(simulation.users, shares, style, color=colour, linewidth=1.8)
             axes.annotate(name, (last, shares[-1]), (0, 5), textcoords="offset points", color=words, ha="right")
         axes.plot(last, simulation.at_the_end, "o", color=INK, clip_on=False)
-        axes.annotate("one look, at the end", (last, simulation.at_the_end), (-8, -4), textcoords="offset points", ha="right")
+        once = say("one look, at the end")
+        axes.annotate(once, (last, simulation.at_the_end), (-8, -4), textcoords="offset points", ha="right")
         axes.axhline(0.05, color=GREY, linewidth=0.6, linestyle=":")
-        axes.set(xlabel="users seen", ylabel="share that called a winner")
+        axes.set(xlabel=say("users seen"), ylabel=say("share that called a winner"))
         axes.set_ylim(0, 1.12 * max(simulation.peeking[-1], simulation.at_the_end, 0.05))
         axes.set_title(title or simulation.words, wrap=True)
     return Picture(figure, title or simulation.words)
