@@ -18,7 +18,9 @@ include_patterns = [
     "README.md", "docs/**.md", "lessons/*.ipynb", "lessons/vi/*.ipynb", "exercises/README.md", "exercises/*/student*.ipynb", "CHANGELOG.md",
     "CONTRIBUTING.md", "benchmarks/results/grading.md",
 ]  # fmt: skip
-exclude_patterns = [".*", "build", "data", "ftkit", "pretraining", "tests", "**/runs", "**/.ipynb_checkpoints", "docs/STATUS.md", "docs/site/contents.md"]
+exclude_patterns = [
+    ".*", "build", "data", "ftkit", "pretraining", "tests", "**/runs", "**/.ipynb_checkpoints", "docs/STATUS.md", "docs/site/contents.md",
+]  # fmt: skip
 
 nb_execution_mode = "off"  # what is shown is what the lessons' own tests compare
 nb_ipywidgets_js = {}  # nothing is fetched from elsewhere; results stand in pictures and text
