@@ -3,8 +3,9 @@
 tests/test_course.py holds it to the notebooks' own titles and to exercise.toml.
 """
 
-import os
 from dataclasses import dataclass
+
+from ftkit import lang as spoken
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ EXERCISES = {station.name: station for station in COURSE if not station.is_lesso
 
 
 def language(lang: str | None = None) -> str:
-    """"vi" or "en": what was asked for, else what the environment's FTKIT_LANG says, else English.
+    """"vi" or "en": what was asked for, else what learners are spoken to in (`ftkit.lang`).
 
     >>> language("vi"), language("en")
     ('vi', 'en')
     """
-    return "vi" if (lang or os.environ.get("FTKIT_LANG", "")).lower().startswith("vi") else "en"
+    return ("vi" if lang.lower().startswith("vi") else "en") if lang else spoken.language()

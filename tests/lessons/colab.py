@@ -16,7 +16,7 @@ import nbformat
 from translate import ROOT, build, digest, read, text_of
 
 BADGE = re.compile(r"\[!\[[^]]*\]\(\S*colab-badge\.svg\)\]\(\S+\)\n\n")
-NOTE = re.compile(r'\n\n<div class="alert alert-block alert-info">\n<b>(?:On|Trên) Colab</b>.*?\n</div>', re.DOTALL)
+NOTE = re.compile(r"\n\n> \*\*(?:On|Trên) Colab\*\*.*?(?=\n\n|\Z)", re.DOTALL)
 """What a lesson says while the address is not known."""
 CELL = "colab-install"
 SETUP = """
