@@ -16,14 +16,28 @@ os.environ["FTKIT_HOME"] = os.path.join(tempfile.gettempdir(), "ftkit-tests")  #
 os.environ.pop("FTKIT_LANG", None)  # the lessons' stored outputs are English
 
 
-LONGEST_FIRST = ("02_lora", "test_tour", "01_openai", "03_embeddings", "test_zoo", "00_should", "04_eval", "test_service_kills")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge", "microsoft-edge")
+
+LONGEST_FIRST = ("test_lessons_run", "02_lora", "test_tour", "01_openai", "03_embeddings", "test_zoo", "00_should", "04_eval", "test_service_kills")  # fmt: skip
 """Beginnings of the names of the files that take minutes: two workers that begin with them end at the same time."""
 
 
-def pytest_collection_modifyitems(items):
-    """The cells of the lessons count as slow tests, and what takes longest goes first."""
+def pytest_configure(config):
+    config.browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def pytest_collection_modifyitems(config, items):
+    """The cells of the lessons count as slow tests, and what takes longest goes first.
+
+    Where there is a browser, tests/browser runs the lessons in it and compares what they print as nbval does: then nbval
+    need not run them again. `pytest lessons` lets it.
+    """
     for item in items:
         if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.slow)
+    if config.browser and any(item.path.name == "test_lessons_run.py" for item in items):
+        again = [item for item in items if item.path.suffix == ".ipynb" and item.path.parent.name == "lessons"]
+        config.hook.pytest_deselected(items=again)
+        items[:] = [item for item in items if item not in set(again)]
     place = {name: i for i, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: next((place[name] for name in place if item.path.name.startswith(name)), len(place)))

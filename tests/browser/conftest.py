@@ -7,7 +7,6 @@ import pytest
 
 from lab_helpers import ROOT, Lab, Notebook
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge", "microsoft-edge")
 ON_A_MAC = ("Google Chrome", "Chromium", "Microsoft Edge")
 HOW = "no browser: install Chromium, Chrome or Edge, or run `python -m playwright install chromium`"
 FLAGS = ["--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--force-color-profile=srgb"]
@@ -15,20 +14,19 @@ FLAGS = ["--disable-gpu", "--disable-dev-shm-usage", "--disable-background-netwo
 
 # per package, not per session: while playwright is open, the thread counts as running an event loop, which other tests need
 @pytest.fixture(scope="package")
-def browser():
+def browser(request):
     """Chromium, Chrome or Edge from this machine, or the one playwright brings."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
     with playwright.sync_playwright() as started:
         try:
-            opened = launch(started.chromium)
+            opened = launch(started.chromium, request.config.browser)
         except playwright.Error as error:
             pytest.skip(f"{HOW} ({str(error).splitlines()[0]})")
         yield opened
         opened.close()
 
 
-def launch(chromium):
-    found = next(filter(None, map(shutil.which, NAMES)), None)
+def launch(chromium, found):
     if found:
         return chromium.launch(executable_path=found, args=FLAGS, chromium_sandbox=False)
     for channel in ("chrome", "msedge") if sys.platform in ("win32", "darwin") else ():  # there they are not on the PATH
