@@ -4,6 +4,8 @@ import os
 import sys
 from getpass import getpass
 
+from ftkit.lang import say
+
 
 def find(name: str) -> str | None:
     """The key called ``name``; None where there is none. Looked for in this order:
@@ -22,7 +24,7 @@ def find(name: str) -> str | None:
     if not _somebody_is_there():
         return None
     try:
-        key = getpass(f"{name} (not shown, not stored): ").strip()
+        key = getpass(say("{name} (not shown, not stored): ").format(name=name)).strip()
     except (EOFError, NotImplementedError):  # the second: a notebook that is run by a program
         return None
     if key:
