@@ -1,6 +1,7 @@
 """Settings that every test and every lesson run shares, set before torch is imported anywhere."""
 
 import os
+import shutil
 import tempfile
 
 import pytest
