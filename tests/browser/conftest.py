@@ -5,14 +5,14 @@ import sys
 
 import pytest
 
-from lab_helpers import ROOT, Lab, Notebook
+from .lab_helpers import ROOT, Lab, Notebook
 
 ON_A_MAC = ("Google Chrome", "Chromium", "Microsoft Edge")
 HOW = "no browser: install Chromium, Chrome or Edge, or run `python -m playwright install chromium`"
 FLAGS = ["--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--force-color-profile=srgb"]
 
 
-# per package, not per session: while playwright is open, the thread counts as running an event loop, which other tests need
+# per package, not per session: while playwright is open, this thread counts as running an event loop, and no other test could
 @pytest.fixture(scope="package")
 def browser(request):
     """Chromium, Chrome or Edge from this machine, or the one playwright brings."""

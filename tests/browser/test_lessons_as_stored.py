@@ -5,7 +5,7 @@ from html import unescape
 
 import nbformat
 import pytest
-from lab_helpers import ROOT, SCREENS
+from .lab_helpers import ROOT, SCREENS
 
 LESSONS = [path.relative_to(ROOT / "lessons").as_posix() for path in sorted((ROOT / "lessons").rglob("*.ipynb"))]
 

@@ -4,7 +4,7 @@ import shutil
 
 import nbformat
 import pytest
-from lab_helpers import ROOT
+from .lab_helpers import ROOT
 from nbval.plugin import IPyNbFile, coalesce_streams
 
 LESSONS = sorted((ROOT / "lessons").glob("*.ipynb"))

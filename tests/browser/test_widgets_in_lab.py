@@ -4,7 +4,7 @@ import re
 
 import nbformat
 import pytest
-from lab_helpers import PATIENCE
+from .lab_helpers import PATIENCE
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)").expect
 expect.set_options(timeout=PATIENCE)
