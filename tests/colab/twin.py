@@ -96,7 +96,7 @@ def twin(folder: Path, lessons: list[Path]) -> None:
 
     before = freeze(interpreter)
     (folder / "held.txt").write_text("".join(f"{name}=={version}\n" for name, version in before.items()), encoding="utf-8")
-    kit = f"{build_wheel(folder)}[offline]"  # Colab reaches the model hub; this machine may not
+    kit = f"{build_wheel(folder)}[qlora,offline]"  # Colab reaches the model hub; this machine may not
     run(interpreter, "-m", "pip", "install", "-q", "-c", folder / "held.txt", kit)
     after = freeze(interpreter)
     changed = [f"{name} {version} → {after.get(name)}" for name, version in before.items() if after.get(name) != version]

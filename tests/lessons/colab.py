@@ -25,7 +25,7 @@ import sys
 
 if "google.colab" in sys.modules:  # what Colab has keeps its versions, so nothing must be restarted
     subprocess.run("pip list --format=freeze > held.txt", shell=True, check=True)
-    subprocess.run('pip install -q -c held.txt "ftkit @ git+{address}"', shell=True, check=True)
+    subprocess.run('pip install -q -c held.txt "ftkit[qlora] @ git+{address}"', shell=True, check=True)
 """
 
 

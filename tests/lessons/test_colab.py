@@ -52,7 +52,7 @@ def test_the_committed_pages_have_the_badge_of_the_projects_address_or_none():
 def test_while_the_address_is_not_known_a_lesson_says_what_to_type():
     for path in pages(ROOT)[-10:]:
         text = path.read_text(encoding="utf-8")
-        assert LINK.search(text) or '!pip install -q -c held.txt \\"ftkit @ git+https://github.com/OWNER/NAME\\"' in text, path
+        assert LINK.search(text) or '!pip install -q -c held.txt \\"ftkit[qlora] @ git+https://github.com/OWNER/NAME\\"' in text, path
 
 
 def test_without_an_address_nothing_is_written(tmp_path):
@@ -72,7 +72,7 @@ def test_every_badge_opens_the_page_it_stands_on(published):
 def test_the_set_up_cell_is_the_first_code_and_does_nothing_elsewhere(published):
     for path in pages(published):
         first = next(cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
-        assert '"ftkit @ git+https://github.com/some/body"' in first.source and "google.colab" not in sys.modules
+        assert '"ftkit[qlora] @ git+https://github.com/some/body"' in first.source and "google.colab" not in sys.modules
         exec(first.source, {})  # would fail here: there is no such repository
         assert "OWNER/NAME" not in path.read_text(encoding="utf-8")
 
