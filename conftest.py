@@ -10,6 +10,8 @@ SAME_BITS = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_N
 """The same instructions and threads on every x86 machine, so that the numbers stored in the lessons come out again."""
 
 os.environ.update(SAME_BITS)
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # two files at a time on two cores; lessons get their two threads all the same
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that asks the hub is a test that fails on a train
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("PYTHONUTF8", "1")
@@ -40,5 +42,7 @@ def pytest_collection_modifyitems(config, items):
         again = [item for item in items if item.path.suffix == ".ipynb" and item.path.parent.name == "lessons"]
         config.hook.pytest_deselected(items=again)
         items[:] = [item for item in items if item not in set(again)]
+    elif any(item.path.suffix == ".ipynb" for item in items):
+        os.environ.update(SAME_BITS)  # for the kernels that nbval starts
     place = {name: i for i, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: next((place[name] for name in place if item.path.name.startswith(name)), len(place)))

@@ -16,6 +16,7 @@ from ftkit.tour import describe, tour
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_the_tour_trains_all_three_tracks_and_reports_them(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "ftkit", "tour", "--out", str(tmp_path / "tour")], capture_output=True, encoding="utf-8"

@@ -42,6 +42,7 @@ class Lab:
         own = {
             "JUPYTER_CONFIG_DIR": str(config), "JUPYTER_DATA_DIR": str(data), "JUPYTER_RUNTIME_DIR": str(data / "runtime"),
             "IPYTHONDIR": str(folder / "ipython"), "JUPYTER_NO_CONFIG": "", "JUPYTER_PLATFORM_DIRS": "1",
+            "OMP_NUM_THREADS": "2",  # as the stored outputs were made
             "NO_PROXY": "127.0.0.1,localhost", "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         }  # fmt: skip
         self.log = folder / "jupyterlab.log"
