@@ -25,7 +25,7 @@ def find(name: str) -> str | None:
         return None
     try:
         key = getpass(say("{name} (not shown, not stored): ").format(name=name)).strip()
-    except (EOFError, NotImplementedError):  # the second: a notebook that is run by a program
+    except (EOFError, OSError, NotImplementedError):  # the last: a notebook that is run by a program
         return None
     if key:
         os.environ[name] = key
@@ -45,4 +45,5 @@ def _from_colab(name: str) -> str | None:
 
 def _somebody_is_there() -> bool:
     """A notebook, or a terminal that nothing is piped into."""
-    return "ipykernel" in sys.modules or bool(sys.stdin and sys.stdin.isatty())
+    ipython = sys.modules.get("IPython")
+    return hasattr(ipython and ipython.get_ipython(), "kernel") or bool(sys.stdin and sys.stdin.isatty())
