@@ -4,6 +4,7 @@ Sphinx, because Jupyter Book 2 needs Node and MkDocs has not been released since
 and autodoc reads the docstrings.
 """
 
+import re
 from pathlib import Path
 
 import ftkit
@@ -42,8 +43,10 @@ html_copy_source = False
 
 
 def front_page(app, name, source):
-    """The README, with the table of contents that only Sphinx needs; a folder becomes its first page."""
+    """The README, with the table of contents that only Sphinx needs; a folder becomes its first page, and the picture by day
+    or night the one that Sphinx copies."""
     if name == root_doc:
+        source[0] = re.sub(r'<picture>.*?<img src="(.*?)".*?alt="(.*?)">\s*</picture>', r"![\2](\1)", source[0], flags=re.DOTALL)
         contents = Path(__file__).with_name("contents.md").read_text(encoding="utf-8")
         source[0] = source[0].replace("](lessons/vi/)", "](lessons/vi/00_should_i_fine_tune.ipynb)") + "\n" + contents
 
