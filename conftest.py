@@ -44,6 +44,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.timeout(2000))  # beside other tests a training may take a quarter of an hour
     run_all = [item for item in items if item.path.name == "test_lessons_run.py" and not item.get_closest_marker("long")]
     seen = {item.callspec.params["path"] for item in run_all if hasattr(item, "callspec")} if config.browser else set()
     again = {item for item in items if item.path in seen}
