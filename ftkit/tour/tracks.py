@@ -1,6 +1,6 @@
 """One track of the tour, run as ``python -m ftkit.tour.tracks TRACK FOLDER``.
 
-Each track takes a part of its data, so that the whole tour takes some five minutes on two cores; the lessons take more.
+Each track takes a part of its data, so that the tour is short; the lessons take more.
 Speaks to its parent in JSON Lines on standard output: ``{"share": 0–100, "says": …}`` and, once, ``{"result": …}``.
 """
 
