@@ -1,11 +1,11 @@
 """Watchers that draw while a run works: a curve in Jupyter, one line in a terminal."""
 
-import sys
 import time
 from importlib.util import find_spec
 
 from ftkit.events import Event, Status, Step, Val, Watcher
 from ftkit.lang import say
+from ftkit.screens import in_a_notebook
 
 ENDED = ("succeeded", "cancelled", "failed")
 
@@ -15,9 +15,7 @@ def live() -> Watcher:
 
     In a notebook, with ``background=True`` too, it shows a button that stops the run and keeps what it has.
     """
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return Curve() if hasattr(shell, "kernel") else Bar()
+    return Curve() if in_a_notebook() else Bar()
 
 
 def queued(event: Event) -> bool:

@@ -6,13 +6,13 @@ English and Vietnamese side by side.
 
 import os
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from ftkit.course import LESSONS, language
 from ftkit.errors import FtkitError
 from ftkit.progress import record_quiz
+from ftkit.screens import in_a_notebook
 
 LETTERS = "ABCD"
 WIDTH = 92
@@ -146,8 +146,7 @@ def quiz(lesson: str, lang: str | None = None):
         FtkitError: there is no such lesson.
     """
     found = read_quiz(lesson, lang)
-    ipython = sys.modules.get("IPython")
-    if not hasattr(ipython.get_ipython() if ipython else None, "kernel"):
+    if not in_a_notebook():
         return found
     from ftkit.quiz_panel import QuizPanel  # brings ipywidgets
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ftkit"
 
 LAYERS = [
-    {"errors", "events", "files", "checkpoints", "lang", "prices", "ranks", "rules", "tables", "course"},
+    {"errors", "events", "files", "checkpoints", "lang", "prices", "ranks", "rules", "screens", "tables", "course"},
     {"split", "data", "stats", "metrics", "datasets", "advice", "tokens", "progress"},
     {"check", "pairs", "estimate", "run", "report", "prompting", "comparison", "vote", "abtest", "cost", "quiz"},
     {"hosted", "local", "embed", "judge"},  # their __init__ and recipe files: the light ones

@@ -5,6 +5,7 @@ import sys
 from getpass import getpass
 
 from ftkit.lang import say
+from ftkit.screens import in_a_notebook
 
 
 def find(name: str) -> str | None:
@@ -45,5 +46,4 @@ def _from_colab(name: str) -> str | None:
 
 def _somebody_is_there() -> bool:
     """A notebook, or a terminal that nothing is piped into."""
-    ipython = sys.modules.get("IPython")
-    return hasattr(ipython and ipython.get_ipython(), "kernel") or bool(sys.stdin and sys.stdin.isatty())
+    return in_a_notebook() or bool(sys.stdin and sys.stdin.isatty())
