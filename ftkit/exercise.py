@@ -51,10 +51,7 @@ def check(question: str, names: Mapping | None = None) -> None:
     if names is None:
         names = sys._getframe(1).f_globals
     try:
-        verdict = _verdict(str(question), names)
-        print(verdict)
-        if verdict.startswith("✓"):
-            record_check(_current[0], str(question))
+        print(_verdict(str(question), names))
     except KeyboardInterrupt:
         print(f"… {question}: {say('stopped')}")
     except BaseException as error:  # SystemExit in a learner's function too
@@ -82,6 +79,7 @@ def _verdict(question: str, names: Mapping) -> str:
         raise
     except BaseException as error:
         return say(f"✗ {question}: your code raised {type(error).__name__}: {error}") + _line_of(error)
+    record_check(_current[0], question)
     return say(f"✓ {question}: right, as far as this check sees.") + (f" {say(said)}" if said else "")
 
 
