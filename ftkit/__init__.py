@@ -10,6 +10,7 @@
     ft.compare(ft.evaluate(recipe.base_model(), split.test), ft.evaluate(run.model, split.test))
 """
 
+import logging as _logging
 import os as _os
 
 # Before torch is loaded: its threads should soon sleep while they wait for each other. Threads that spin keep the core
@@ -17,6 +18,9 @@ import os as _os
 # thousand turns of spinning (GNU OpenMP) cost nothing measurable there, and save a quarter of the time when alone.
 _os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+# On processors with bf16, bitsandbytes complains while it is imported that it cannot fetch a kernel; the kit does without.
+_logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(_logging.ERROR)
 
 from ftkit import exercise
 from ftkit.abtest import ABTest

@@ -15,12 +15,12 @@
 The cheapest way that may work comes first: prompt, few-shot, search, fine-tune.
 """
 
-import html
 from dataclasses import dataclass
 
 from ftkit import course
 from ftkit.errors import FtkitError
 from ftkit.lang import say
+from ftkit.tables import escaped
 
 ENOUGH_EXAMPLES = 50
 """Where gains usually begin to show; 10 is only the least that services accept."""
@@ -140,10 +140,10 @@ class Advice:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        reasons = "".join(f"<li>{html.escape(reason)}</li>" for reason in self.reasons)
+        reasons = "".join(f"<li>{escaped(reason)}</li>" for reason in self.reasons)
         return (
-            f"<b>{html.escape(self.title)}</b><ul>{reasons}</ul>"
-            f"<p>{say('Next:')} {html.escape(self.next_step)}<br>{say('Lesson:')} <code>{self.lesson}</code></p>"
+            f"<b>{escaped(self.title)}</b><ul>{reasons}</ul>"
+            f"<p>{say('Next:')} {escaped(self.next_step)}<br>{say('Lesson:')} <code>{self.lesson}</code></p>"
         )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ftkit.course import COURSE, Station, language
 from ftkit.files import write_atomic
+from ftkit.lang import say, spoken
 from ftkit.tables import html_table, text_table
 
 VERSION = 1
@@ -59,30 +60,28 @@ class Progress:
     @property
     def words(self) -> str:
         """What comes next, as a sentence."""
-        station, vi = self.next, self.lang == "vi"
-        if station is None:
-            said = "Đã xong tất cả." if vi else "All done."
-        elif vi:
-            said = f"Tiếp theo: {_name(station, vi).lower()}, {station.minutes} phút: {station.path_vi}"
-        else:
-            said = f"Next: {_name(station, vi).lower()}, {station.minutes} minutes: {station.path}"
+        station = self.next
+        with spoken(self.lang):
+            if station is None:
+                said = say("All done.")
+            else:
+                path = station.path_vi if self.lang == "vi" else station.path
+                said = say(f"Next: {_name(station).lower()}, {station.minutes} minutes: {path}")
         return f"{said}\n{self.note}" if self.note else said
 
     def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        vi = self.lang == "vi"
-        heads = ("", "tên", "phút", "đã xong") if vi else ("", "title", "minutes", "done")
-        titles = (station.title_vi if vi else station.title for station in COURSE)
-        rows = [(_name(one, vi), title, str(one.minutes), self._state(one)) for one, title in zip(COURSE, titles)]
-        return heads, rows
+        with spoken(self.lang):
+            heads = ("", say("title"), say("minutes"), say("done"))
+            titles = (station.title_vi if self.lang == "vi" else station.title for station in COURSE)
+            return heads, [(_name(one), title, str(one.minutes), self._state(one)) for one, title in zip(COURSE, titles)]
 
     def _state(self, station: Station) -> str:
-        vi = self.lang == "vi"
         if station.is_lesson:
             got, of = self.quizzes.get(station.name, (0, 0))
-            said = f"câu hỏi: đúng {got}/{of}" if vi else f"quiz: {got} of {of} right"
+            said = say(f"quiz: {got} of {of} right")
         else:
             got, of = len(set(station.checks) & set(self.checks.get(station.name, ()))), len(station.checks)
-            said = f"tự kiểm: qua {got}/{of}" if vi else f"checks: {got} of {of} passed"
+            said = say(f"checks: {got} of {of} passed")
         return "–" if not got else f"✓ {said}" if self.done(station) else said
 
     def __str__(self) -> str:
@@ -91,7 +90,8 @@ class Progress:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        caption = "Tiến độ của bạn" if self.lang == "vi" else "Where you are"
+        with spoken(self.lang):
+            caption = say("Where you are")
         words = "<br>".join(map(html.escape, self.words.splitlines()))
         return f"{html_table(caption, *self._table())}<p>{words}</p>"
 
@@ -102,25 +102,19 @@ def progress(lang: str | None = None) -> Progress:
     Args:
         lang: "en" or "vi"; default: what FTKIT_LANG says, else English.
     """
-    vi = language(lang) == "vi"
     path, note = _path(), ""
-    try:
-        found = _read(path)
-    except _OtherVersion:
-        found = _empty()
-        note = (
-            f"{_shown(path)} do một phiên bản ftkit khác ghi, nên được để nguyên." if vi
-            else f"{_shown(path)} was written by another version of ftkit and is left as it is."
-        )  # fmt: skip
-    except (_Damaged, OSError):
-        aside = _set_aside(path)
-        found = _empty()
-        note = (
-            f"{_shown(path)} không đọc được; tiến độ được ghi lại từ đầu." if vi
-            else f"{_shown(path)} cannot be read; what is done is counted anew."
-        )  # fmt: skip
-        if aside:
-            note += f" Tệp cũ: {aside.name}." if vi else f" The old file is kept as {aside.name}."
+    with spoken(language(lang)):
+        try:
+            found = _read(path)
+        except _OtherVersion:
+            found = _empty()
+            note = say(f"{_shown(path)} was written by another version of ftkit and is left as it is.")
+        except (_Damaged, OSError):
+            aside = _set_aside(path)
+            found = _empty()
+            note = say(f"{_shown(path)} cannot be read; what is done is counted anew.")
+            if aside:
+                note += " " + say(f"The old file is kept as {aside.name}.")
     quizzes = {name: (one["right"], one["of"]) for name, one in found["quizzes"].items()}
     checks = {name: tuple(passed) for name, passed in found["checks"].items()}
     return Progress(quizzes, checks, language(lang), note)
@@ -230,8 +224,6 @@ def _set_aside(path: Path) -> Path | None:
     return aside
 
 
-def _name(station: Station, vi: bool) -> str:
+def _name(station: Station) -> str:
     number = station.name[:2]
-    if station.is_lesson:
-        return f"Bài {number}" if vi else f"Lesson {number}"
-    return f"Bài tập {number}" if vi else f"Exercise {number}"
+    return say(f"Lesson {number}") if station.is_lesson else say(f"Exercise {number}")

@@ -11,43 +11,13 @@ from pathlib import Path
 
 from ftkit.course import LESSONS, language
 from ftkit.errors import FtkitError
+from ftkit.lang import say, spoken
 from ftkit.progress import record_quiz
 from ftkit.screens import in_a_notebook
 
 LETTERS = "ABCD"
 WIDTH = 92
 """Characters of a line in the plain text."""
-
-WORDS = {
-    "en": {
-        "head": "Quiz of lesson {lesson}: {n} questions",
-        "right": "{letter} is right.",
-        "wrong": "{letter} is not it.",
-        "others": "Why not the others?",
-        "score": "{right} of {n} right",
-        "open": "{open} not answered yet",
-        "all": "All {n} right. `ft.progress()` shows what comes next.",
-        "unsaved": "(this could not be saved on this machine)",
-        "ask": "Your answer ({letters}; Enter: go on): ",
-        "unknown": "Type one of {letters}, or just Enter to go on.",
-        "again": "Choose again, or Enter to go on.",
-        "terminal": "Answer them with ftkit quiz {lesson} in a terminal, or ft.quiz(\"{lesson}\") in a notebook.",
-    },
-    "vi": {
-        "head": "Câu hỏi ôn bài {lesson}: {n} câu",
-        "right": "{letter} đúng.",
-        "wrong": "{letter} chưa phải.",
-        "others": "Vì sao không phải các câu kia?",
-        "score": "Đúng {right}/{n} câu",
-        "open": "còn {open} câu chưa trả lời",
-        "all": "Đúng cả {n} câu. `ft.progress()` cho biết nên làm gì tiếp theo.",
-        "unsaved": "(kết quả không lưu được trên máy này)",
-        "ask": "Bạn chọn ({letters}; Enter: bỏ qua): ",
-        "unknown": "Hãy gõ một trong các chữ {letters}, hoặc nhấn Enter để bỏ qua.",
-        "again": "Chọn lại, hoặc nhấn Enter để sang câu tiếp theo.",
-        "terminal": "Trả lời bằng lệnh ftkit quiz {lesson} trong terminal, hoặc ft.quiz(\"{lesson}\") trong notebook.",
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -76,8 +46,9 @@ class Question:
 
     def verdict(self, chosen: int, lang: str) -> str:
         """Whether it is right, and why."""
-        word = WORDS[lang]["right" if self.choices[chosen].right else "wrong"]
-        return f"{word.format(letter=LETTERS[chosen])} {self.choices[chosen].why[lang]}"
+        letter, choice = LETTERS[chosen], self.choices[chosen]
+        with spoken(lang):
+            return f"{say(f'{letter} is right.') if choice.right else say(f'{letter} is not it.')} {choice.why[lang]}"
 
     def others(self, lang: str) -> list[str]:
         """Why the wrong choices are wrong, a line each."""
@@ -93,7 +64,8 @@ class Quiz:
     lang: str = "en"
 
     def heading(self, lang: str) -> str:
-        return WORDS[lang]["head"].format(lesson=self.lesson, n=len(self.questions))
+        with spoken(lang):
+            return say(f"Quiz of lesson {self.lesson}: {len(self.questions)} questions")
 
     def text(self, lang: str | None = None) -> str:
         """All questions and choices, not the answers."""
@@ -103,14 +75,17 @@ class Quiz:
 
     def score(self, right: int, answered: int, lang: str, saved: bool = True) -> str:
         """Where the learner stands, as a sentence."""
-        words, n = WORDS[lang], len(self.questions)
-        said = words["all"].format(n=n) if right == n else words["score"].format(right=right, n=n)
-        if answered < n:
-            said += f"; {words['open'].format(open=n - answered)}"
-        return said if saved else f"{said} {words['unsaved']}"
+        n = len(self.questions)
+        with spoken(lang):
+            said = say(f"All {n} right. `ft.progress()` shows what comes next.") if right == n else say(f"{right} of {n} right")
+            if answered < n:
+                said += "; " + say(f"{n - answered} not answered yet")
+            return said if saved else f"{said} {say('(this could not be saved on this machine)')}"
 
     def __str__(self) -> str:
-        return f"{self.text()}\n\n{WORDS[self.lang]['terminal'].format(lesson=self.lesson)}"
+        with spoken(self.lang):
+            how = say(f'Answer them with ftkit quiz {self.lesson} in a terminal, or ft.quiz("{self.lesson}") in a notebook.')
+        return f"{self.text()}\n\n{how}"
 
     __repr__ = __str__
 
@@ -155,7 +130,7 @@ def quiz(lesson: str, lang: str | None = None):
 
 def ask(quiz: Quiz) -> int:
     """How many were right, asked one after the other in a terminal. End of input ends the quiz."""
-    lang, words = quiz.lang, WORDS[quiz.lang]
+    lang = quiz.lang
     width = min(shutil.get_terminal_size().columns, WIDTH)
     right = answered = 0
     print(quiz.heading(lang))
@@ -174,21 +149,21 @@ def ask(quiz: Quiz) -> int:
 
 def _answer(question: Question, lang: str, width: int) -> int | None:
     """The last choice, explained each time; None if there was none."""
-    words, chosen = WORDS[lang], None
+    chosen = None
     letters = LETTERS[: len(question.choices)]
-    while True:
-        typed = input(words["ask"].format(letters="/".join(letters))).strip().upper()
-        if not typed:
-            return chosen
-        if len(typed) > 1 or typed not in letters:
-            print(words["unknown"].format(letters="/".join(letters)))
-            continue
-        chosen = letters.index(typed)
-        print(_wrap(question.verdict(chosen, lang), width))
-        if chosen == question.answer:
-            print("\n".join(_wrap(line, width, "   ") for line in question.others(lang)))
-            return chosen
-        print(words["again"])
+    slashed = "/".join(letters)
+    with spoken(lang):
+        while typed := input(say(f"Your answer ({slashed}; Enter: go on): ")).strip().upper():
+            if len(typed) > 1 or typed not in letters:
+                print(say(f"Type one of {slashed}, or just Enter to go on."))
+                continue
+            chosen = letters.index(typed)
+            print(_wrap(question.verdict(chosen, lang), width))
+            if chosen == question.answer:
+                print("\n".join(_wrap(line, width, "   ") for line in question.others(lang)))
+                break
+            print(say("Choose again, or Enter to go on."))
+    return chosen
 
 
 def _asked(number: int, question: Question, lang: str, width: int = WIDTH) -> str:

@@ -10,9 +10,11 @@ import re
 
 import ipywidgets
 
+from ftkit.lang import say, spoken
 from ftkit.progress import record_quiz
-from ftkit.quiz import LETTERS, WORDS, Question, Quiz
-from ftkit.widgets import LAYOUT, _with_text
+from ftkit.quiz import LETTERS, Question, Quiz
+from ftkit.tables import escaped
+from ftkit.widgets import LAYOUT, TOLD, Kept
 
 LANGUAGES = (("English", "en"), ("Tiếng Việt", "vi"))
 
@@ -57,7 +59,7 @@ class Asked(ipywidgets.VBox):
             button.tooltip = choice.text[lang].replace("`", "")
             taken = i == self.chosen
             button.button_style = "" if not taken else "success" if choice.right else "warning"
-        self.said.value = f'<div role="status" aria-live="polite">{self._said(lang)}</div>'
+        self.said.value = TOLD.format(self._said(lang))
 
     def _said(self, lang: str) -> str:
         if self.chosen is None:
@@ -66,11 +68,12 @@ class Asked(ipywidgets.VBox):
         said = f"{'✓' if right else '✗'} {marked(self.question.verdict(self.chosen, lang))}"
         if right:
             others = "".join(f"<li>{marked(line)}</li>" for line in self.question.others(lang))
-            said += f"<details><summary>{WORDS[lang]['others']}</summary><ul>{others}</ul></details>"
+            with spoken(lang):
+                said += f"<details><summary>{say('Why not the others?')}</summary><ul>{others}</ul></details>"
         return _lines(said)
 
 
-class QuizPanel(ipywidgets.VBox):
+class QuizPanel(Kept):
     """All questions of a `Quiz`, a switch between the languages, and how many are right."""
 
     def __init__(self, quiz: Quiz):
@@ -81,8 +84,7 @@ class QuizPanel(ipywidgets.VBox):
         self.heading = ipywidgets.HTML(layout=LAYOUT)
         self.questions = [Asked(i, question, self._answered) for i, question in enumerate(quiz.questions, 1)]
         self.total = ipywidgets.HTML(layout=LAYOUT)
-        super().__init__([self.language, self.heading, *self.questions, self.total])
-        self.add_class("ftkit-quiz")
+        super().__init__([self.language, self.heading, *self.questions, self.total], "quiz")
         self.language.observe(self._show, "value")
         self._saved = True
         self._show()
@@ -94,8 +96,17 @@ class QuizPanel(ipywidgets.VBox):
 
     @property
     def text(self) -> str:
-        """The quiz as plain text, without the answers."""
-        return self.quiz.text()
+        """The quiz as plain text, without the answers; once one was given, how many are right."""
+        answered = sum(one.chosen is not None for one in self.questions)
+        asked = self.quiz.text(self.language.value)
+        return f"{asked}\n\n{self._score(answered)}" if answered else asked
+
+    @property
+    def html(self) -> str:
+        return f"<pre>{escaped(self.text)}</pre>"
+
+    def _score(self, answered: int) -> str:
+        return self.quiz.score(self.right, answered, self.language.value, self._saved)
 
     def _answered(self) -> None:
         self._saved = record_quiz(self.quiz.lesson, self.right, len(self.questions)) or bool(os.environ.get("FTKIT_GRADING"))
@@ -107,14 +118,8 @@ class QuizPanel(ipywidgets.VBox):
         for one in self.questions:
             one.show(lang)
         answered = sum(one.chosen is not None for one in self.questions)
-        said = marked(self.quiz.score(self.right, answered, lang, self._saved))
-        self.total.value = f'<div role="status" aria-live="polite">{_lines(said)}</div>'
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def _repr_mimebundle_(self, **how):
-        return _with_text(super()._repr_mimebundle_(**how), self.text)
+        self.total.value = TOLD.format(_lines(marked(self._score(answered))))
+        self._keep()
 
 
 def _lines(text: str, style: str = "padding: 4px 0") -> str:

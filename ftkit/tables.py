@@ -5,7 +5,8 @@ import re
 from collections.abc import Sequence
 
 
-NO_WRAP = " style='white-space:nowrap'"
+LEFT = "text-align:left"
+"""JupyterLab sets every column to the right."""
 
 LONGEST_FIGURE = 40
 """Characters of a cell that begins with a digit and must not be broken; a longer one is a sentence."""
@@ -53,19 +54,18 @@ def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def escaped(text: str) -> str:
     """Text as HTML. JupyterLab sets what stands between two dollar signs as a formula, so each gets an element of its own.
 
-    >>> escaped("a < b, $5"), escaped("$2 to $3")
-    ('a &lt; b, $5', '<span>$</span>2 to <span>$</span>3')
+    >>> escaped("a < b, $5")
+    'a &lt; b, <span>$</span>5'
     """
-    text = html.escape(text)
-    return text.replace("$", "<span>$</span>") if text.count("$") > 1 else text
+    return html.escape(text).replace("$", "<span>$</span>")
 
 
 def html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A ``<table>``; every text is escaped, and a figure with its interval stays on one line."""
+    """A ``<table>``; every text is escaped and stands left, and a figure with its interval stays on one line."""
     cells = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
-    head = "".join(f"<th>{escaped(name)}</th>" for name in heads)
+    head = "".join(f"<th style='{LEFT}'>{escaped(name)}</th>" for name in heads)
     return (
-        f"<table><caption style='text-align:left'>{escaped(caption)}</caption>"
+        f"<table><caption style='{LEFT}'>{escaped(caption)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
     )
 
@@ -73,10 +73,10 @@ def html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]
 def _cell(text: str) -> str:
     """
     >>> _cell("+0.100 [-0.020, +0.220]"), _cell("better")
-    ("<td style='white-space:nowrap'>+0.100 [-0.020, +0.220]</td>", '<td>better</td>')
+    ("<td style='text-align:left;white-space:nowrap'>+0.100 [-0.020, +0.220]</td>", "<td style='text-align:left'>better</td>")
     """
     figure = re.match(r"[-+$]?\d", text) and len(text) <= LONGEST_FIGURE
-    return f"<td{NO_WRAP if figure else ''}>{escaped(text)}</td>"
+    return f"<td style='{LEFT}{';white-space:nowrap' if figure else ''}'>{escaped(text)}</td>"
 
 
 PAGE_STYLE = """

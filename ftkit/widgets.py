@@ -1,10 +1,9 @@
 """Things to try by hand in a notebook: the advisor, a search box, the blind voter, the cost slider, an A/B test to play with.
 
 Core ipywidgets only. Everything works by keyboard (Tab, arrows, Space, Enter), and every answer is also text: in the
-widget, and as the cell's plain output for readers whose page shows no widgets.
+widget, and in an output of its own for readers whose page shows no widgets.
 """
 
-import html
 from collections.abc import Callable
 
 import ipywidgets
@@ -13,39 +12,83 @@ from ftkit import abtest
 from ftkit.advice import advise
 from ftkit.cost import ServingCost
 from ftkit.lang import say
+from ftkit.tables import escaped
 from ftkit.vote import Ballot
 
 LAYOUT = ipywidgets.Layout(width="auto", max_width="46rem")
 WIDE = {"description_width": "initial"}
 
 
-class Panel(ipywidgets.VBox):
+TOLD = '<div role="status" aria-live="polite">{}</div>'
+"""What a screen reader is told when it changes."""
+
+HIDE = "<style>.jp-OutputArea-child:has(.ftkit-drawn) + .jp-OutputArea-child:has(.ftkit-kept) {display: none}</style>"
+"""While the widget is drawn, its answer is in it."""
+
+
+class Kept(ipywidgets.VBox):
+    """A widget whose answer stays in the notebook: as an output of its own, below it, seen wherever the widget cannot be drawn.
+
+    A widget lives in its kernel. Opened again without that kernel it is gone, even for whoever ran it.
+    """
+
+    def __init__(self, children, name: str):
+        self._output = None
+        super().__init__([*children, ipywidgets.HTML(HIDE, layout=ipywidgets.Layout(display="none"))])
+        self.add_class("ftkit-drawn")
+        self.add_class(f"ftkit-{name}")
+
+    @property
+    def text(self) -> str:
+        """The answer as plain text."""
+        raise NotImplementedError
+
+    @property
+    def html(self) -> str:
+        """The answer as HTML."""
+        raise NotImplementedError
+
+    def _keep(self) -> None:
+        """The answer may have changed."""
+        if self._output is not None:
+            self._output.update(self._kept(), raw=True)
+
+    def _kept(self) -> dict[str, str]:
+        return {"text/plain": self.text, "text/html": f"<div class='ftkit-kept'>{self.html}</div>"}
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display({**self._repr_mimebundle_(), "text/plain": ""}, raw=True)
+        self._output = display(self._kept(), raw=True, display_id=True)
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+class Panel(Kept):
     """Controls above, the answer below, told anew whenever a control moves."""
 
     def __init__(self, controls, answer, name: str):
         self.answer = ipywidgets.HTML(layout=LAYOUT)
         self._answer = answer
-        super().__init__([*controls, self.answer])
-        self.add_class(f"ftkit-{name}")
+        super().__init__([*controls, self.answer], name)
         for control in controls:
             control.observe(self._tell, "value")
         self._tell()
 
     @property
     def text(self) -> str:
-        """The answer as plain text."""
-        return str(self._answer())
+        return str(self._found)
+
+    @property
+    def html(self) -> str:
+        return self._found._repr_html_() if hasattr(self._found, "_repr_html_") else f"<p>{escaped(self.text)}</p>"
 
     def _tell(self, change=None) -> None:
-        found = self._answer()
-        as_html = found._repr_html_() if hasattr(found, "_repr_html_") else f"<p>{html.escape(str(found))}</p>"
-        self.answer.value = f'<div role="status" aria-live="polite">{as_html}</div>'
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def _repr_mimebundle_(self, **how):
-        return _with_text(super()._repr_mimebundle_(**how), self.text)
+        self._found = self._answer()
+        self.answer.value = TOLD.format(self.html)
+        self._keep()
 
 
 QUESTIONS = {
@@ -122,7 +165,7 @@ def ab_player() -> Panel:
 VOTES = {"left": "Left is better", "tie": "About equal", "right": "Right is better"}
 
 
-class Voter(ipywidgets.VBox):
+class Voter(Kept):
     """The rows of a Ballot one after the other: three buttons, and the result at the end. Made by `voter`."""
 
     def __init__(self, ballot: Ballot):
@@ -131,8 +174,7 @@ class Voter(ipywidgets.VBox):
         self.buttons = {side: ipywidgets.Button(description=say(text)) for side, text in VOTES.items()}
         for side, button in self.buttons.items():
             button.on_click(lambda pressed, side=side: self.vote(side))
-        super().__init__([self.shown, ipywidgets.HBox(list(self.buttons.values()))])
-        self.add_class("ftkit-voter")
+        super().__init__([self.shown, ipywidgets.HBox(list(self.buttons.values()))], "voter")
         self._show()
 
     def vote(self, side: str) -> None:
@@ -148,35 +190,27 @@ class Voter(ipywidgets.VBox):
             return say(f"{self.ballot.done} of {len(self.ballot)} rows voted")
         return str(self.ballot.result)
 
+    @property
+    def html(self) -> str:
+        return self.ballot.result._repr_html_() if self.ballot.next() is None else f"<p>{escaped(self.text)}</p>"
+
     def _show(self) -> None:
         pairing = self.ballot.next()
         for button in self.buttons.values():
             button.disabled = pairing is None
-        if pairing is None:
-            shown = self.ballot.result._repr_html_()
-        else:
+        shown = self.html
+        if pairing is not None:
             cell = "<td style='text-align:left; vertical-align:top; white-space:pre-wrap; width:50%'>{}</td>"
-            answers = "".join(cell.format(html.escape(answer)) for answer in (pairing.left, pairing.right))
-            shown = (
-                f"<p>{html.escape(self.text)}</p><p style='white-space:pre-wrap'><b>{html.escape(pairing.prompt)}</b></p>"
-                f"<table style='width:100%'><tr><th>{say('Left')}</th><th>{say('Right')}</th></tr><tr>{answers}</tr></table>"
+            answers = "".join(cell.format(escaped(answer)) for answer in (pairing.left, pairing.right))
+            heads = "".join(f"<th style='text-align:left'>{name}</th>" for name in (say("Left"), say("Right")))
+            shown += (
+                f"<p style='white-space:pre-wrap'><b>{escaped(pairing.prompt)}</b></p>"
+                f"<table style='width:100%'><tr>{heads}</tr><tr>{answers}</tr></table>"
             )
-        self.shown.value = f'<div role="status" aria-live="polite">{shown}</div>'
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def _repr_mimebundle_(self, **how):
-        return _with_text(super()._repr_mimebundle_(**how), self.text)
+        self.shown.value = TOLD.format(shown)
+        self._keep()
 
 
 def voter(ballot: Ballot) -> Voter:
     """Blind side-by-side voting on `ftkit.ballot`'s rows. Every vote is saved at once; run the cell again to go on."""
     return Voter(ballot)
-
-
-def _with_text(bundle, text: str):
-    """ipywidgets cuts its plain text at 110 characters; ours is what readers without widgets see."""
-    if isinstance(bundle, dict) and "text/plain" in bundle:
-        bundle["text/plain"] = text
-    return bundle

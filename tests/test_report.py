@@ -168,8 +168,8 @@ def test_a_figure_with_its_interval_stays_on_one_line_and_a_verdict_may_wrap(tes
     after = evaluate(Parrot("tuned", test_rows, lambda i: i > 20), test_rows)
     change = compare(before, after)
     shown, interval = change._repr_html_(), change.table()[1][0][3]
-    assert f"<td style='white-space:nowrap'>{interval}</td>" in shown
-    assert f"<td>{change['exact_match'].words}</td>" in shown
+    assert f"<td style='text-align:left;white-space:nowrap'>{interval}</td>" in shown
+    assert f"<td style='text-align:left'>{change['exact_match'].words}</td>" in shown
 
 
 def test_an_unknown_metric_is_asked_for_with_the_known_ones_in_sight(test_rows):

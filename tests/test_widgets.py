@@ -39,11 +39,49 @@ def test_only_core_widgets_are_used_and_every_control_can_be_reached_by_tab_and_
                 assert widget.description
 
 
-def test_every_answer_is_also_the_cells_plain_text(votes):
+@pytest.fixture
+def cell(monkeypatch):
+    """What is put under a cell that shows a widget: the outputs in order, each as it is now."""
+    outputs = []
+
+    class Handle:
+        def __init__(self):
+            self.at = len(outputs)
+
+        def update(self, data, raw):
+            outputs[self.at] = data
+
+    def display(data, raw, display_id=False):
+        handle = Handle()
+        outputs.append(data)
+        return handle if display_id else None
+
+    monkeypatch.setattr("IPython.display.display", display)
+    return outputs
+
+
+def test_every_answer_stays_in_an_output_of_its_own_below_the_widget(votes, cell):
     for one in make_all(votes):
-        bundle = one._repr_mimebundle_()
-        assert bundle["text/plain"] == one.text and "application/vnd.jupyter.widget-view+json" in bundle
-        assert one.text and repr(one) == one.text
+        cell.clear()
+        one._ipython_display_()
+        drawn, kept = cell
+        assert "application/vnd.jupyter.widget-view+json" in drawn and drawn["text/plain"] == "", "told once, below"
+        assert kept["text/plain"] == one.text == repr(one) and one.text
+        assert kept["text/html"] == f"<div class='ftkit-kept'>{one.html}</div>"
+
+
+def test_what_is_kept_is_the_last_answer(votes, cell):
+    advisor, search, *_, voter = make_all(votes)
+    for one in (advisor, search, voter):
+        one._ipython_display_()
+    before = [cell[i]["text/plain"] for i in (1, 3, 5)]
+    advisor.questions["behaviour"].value = True
+    search.question.value = "<another>"
+    while votes.next():
+        voter.vote("tie")
+    after = [cell[i]["text/plain"] for i in (1, 3, 5)]
+    assert after == [advisor.text, search.text, voter.text] and not set(before) & set(after)
+    assert "&lt;another&gt;" in cell[3]["text/html"]
 
 
 def test_the_advisor_says_what_the_function_says():

@@ -1,11 +1,11 @@
 """CheckReport: what `check` found, for a terminal and a notebook."""
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ftkit.lang import say
 from ftkit.rules import LEVELS, Finding
+from ftkit.tables import escaped
 
 SHOWN = 5
 """Places shown of each rule before the rest is only counted."""
@@ -74,12 +74,12 @@ class CheckReport:
         rows = []
         for rule, found in self.by_rule().items():
             level = found[0].level
-            places = [f"<code>{html.escape(one.where)}</code> {html.escape(one.sentence)}" for one in found[:SHOWN]]
+            places = [f"<code>{escaped(one.where)}</code> {escaped(one.sentence)}" for one in found[:SHOWN]]
             places += [say("and {n:,} more").format(n=len(found) - SHOWN)] if len(found) > SHOWN else []
             rows.append(
                 f"<tr style='background:none'><td style='border-left:4px solid {COLOUR[level]};text-align:left;vertical-align:top'>"
-                f"<b>{say(level)}</b><br>{html.escape(rule)}</td>"
-                f"<td style='text-align:left'>{'<br>'.join(places)}<br><i>{say('Why:')} {html.escape(found[0].why)}.</i></td></tr>"
+                f"<b>{say(level)}</b><br>{escaped(rule)}</td>"
+                f"<td style='text-align:left'>{'<br>'.join(places)}<br><i>{say('Why:')} {escaped(found[0].why)}.</i></td></tr>"
             )
-        caption = f"<caption style='text-align:left'>{html.escape(self.headline)}</caption>"
+        caption = f"<caption style='text-align:left'>{escaped(self.headline)}</caption>"
         return f"<table>{caption}<tbody>{''.join(rows)}</tbody></table>"

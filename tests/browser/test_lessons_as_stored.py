@@ -89,13 +89,16 @@ def test_what_is_stored_is_seen_without_trust_or_a_kernel(lesson, lab):
     assert [len(outputs) for outputs in shown] == [len(outputs) for outputs in stored]
     for wants, gots in zip(stored, shown):
         for want, got in zip(wants, gots):
-            assert got["seen"] and "error" not in got["kind"] and "stderr" not in got["kind"], got
             data = want.get("data", {})
+            if "application/vnd.jupyter.widget-view+json" in data:  # without its kernel it is nothing: its answer comes next
+                assert got["text"].strip() == "" and len(wants) > 1
+                continue
+            assert got["seen"] and "error" not in got["kind"] and "stderr" not in got["kind"], got
             if "image/png" in data:
                 assert got["pictures"] == [True], got
             elif "text/html" in data:
                 assert squeezed(unescape(re.sub("<[^>]+>", "", data["text/html"]))) == squeezed(got["text"])
-            else:  # a widget without its kernel shows the plain text stored with it
+            else:
                 assert squeezed(want.get("text", data.get("text/plain"))) == squeezed(got["text"])
 
 

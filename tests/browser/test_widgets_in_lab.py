@@ -162,24 +162,61 @@ def test_training_in_the_background_is_stopped_by_its_button_and_leaves_a_model(
     assert training.locator("img").count() == 1
 
 
-def test_opened_by_somebody_else_every_widget_is_told_as_text_and_the_curve_is_seen(notebook, open_notebook):
-    """Whoever ran it sees "Loading widget …" until the cell is run again; JupyterLab asks for the kernel's widgets there."""
-    notebook.save()
-    saved = nbformat.read(notebook.path, as_version=4)
-    saved.metadata["copied"] = True  # no longer what was signed: a stranger's, not trusted
-    copy = notebook.path.with_name("copy.ipynb")
-    nbformat.write(saved, copy)
-    again = open_notebook(copy)
-    assert again.panel.locator(".jupyter-widgets").count() == 0
-    begins = {
-        "advisor": "Write a good prompt first",
-        "cost": "100,000 requests a month",
-        "voter": "0 of 4 rows voted",
-        "search": "Where is my parcel?",
-    }
-    for name, words in begins.items():
-        shown = again.output(NUMBER[name])
+BEGINS = {
+    "advisor": "Fine-tune an open model with QLoRA",
+    "cost": "100,000 requests a month for 12 months",
+    "voter": "0 of 4 rows voted",
+    "search": "Where is my parcel?",
+    "quiz": "Quiz of lesson 00",
+}
+"""What each says when nobody has touched it, but for the advisor, which is asked something here."""
+
+
+@pytest.fixture(scope="module")
+def left_behind(desk, lab, tiny_phi):
+    """A notebook with an answer in each widget, saved, its kernel ended."""
+    cells = [CELLS[name].replace("votes.jsonl", "other.jsonl") for name in ("set up", "advisor", "cost", "voter", "search")]
+    path = lab.write("left.ipynb", *cells, "ft.quiz('00')")
+    desk.open(path, kernel=True)
+    desk.run_all()
+    kept = desk.panel.locator(".ftkit-kept")
+    expect(desk.panel.locator(".ftkit-drawn")).to_have_count(5)
+    expect(kept).to_have_count(5)
+    for one in kept.all():
+        assert not one.is_visible(), "while the widget is drawn, its answer is in it"
+    questions = desk.output(1)
+    for name in ("Must the model behave differently", "Has a careful prompt been tried", "Have examples in the prompt"):
+        questions.get_by_label(name).check()
+    questions.get_by_label("How many good examples?").fill("80")
+    questions.get_by_role("button", name="16 GiB").click()
+    expect(questions.locator("[role=status]")).to_contain_text(BEGINS["advisor"])
+    expect(kept.first).to_contain_text(BEGINS["advisor"])
+    desk.save()
+    lab.stop_kernels()
+    return path
+
+
+@pytest.mark.parametrize("whose", ["my own", "a stranger's"])
+def test_opened_again_without_a_kernel_every_widgets_last_answer_is_seen(left_behind, open_notebook, whose):
+    path = left_behind
+    if whose == "a stranger's":
+        saved = nbformat.read(path, as_version=4)
+        saved.metadata["copied"] = True  # no longer what was signed, so not trusted
+        path = path.with_name("copy.ipynb")
+        nbformat.write(saved, path)
+    again = open_notebook(path)
+    assert again.panel.locator(".ftkit-drawn").count() == 0
+    for i, (name, words) in enumerate(BEGINS.items(), 1):
+        shown = again.output(i).locator(".ftkit-kept")
+        expect(shown).to_be_visible()
         expect(shown).to_contain_text(words)
-        assert again.cells[NUMBER[name]].outputs[0].data["text/plain"].split() == shown.locator("pre").inner_text().split()
-    if again.cells[NUMBER["training"]].outputs:  # that test may not have been chosen
-        expect(again.output(NUMBER["training"]).locator("img")).to_be_visible()
+    if whose == "a stranger's":
+        assert again.output(2).inner_text().count(BEGINS["cost"]) == 1, "told once"
+
+
+def test_the_curve_of_a_training_is_seen_by_whoever_opens_it(notebook, open_notebook):
+    if not (notebook.panel.locator("img").count()):
+        pytest.skip("the training was not run: its test was not chosen")
+    notebook.save()
+    again = open_notebook(notebook.path)
+    expect(again.output(NUMBER["training"]).locator("img")).to_be_visible()

@@ -19,17 +19,22 @@ import conftest  # noqa: E402, F401  the settings that CI runs with
 def execute(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     started = time.monotonic()
+    began, took = {}, {}
     shutil.rmtree(path.parent / "runs", ignore_errors=True)
     NotebookClient(
         notebook, timeout=900, kernel_name="python3", store_widget_state=False, record_timing=False,
         resources={"metadata": {"path": str(path.parent)}},
+        on_cell_execute=lambda cell, cell_index: began.update({cell_index: time.monotonic()}),
+        on_cell_executed=lambda cell, cell_index, execute_reply: took.update({cell_index: time.monotonic() - began[cell_index]}),
     ).execute()  # fmt: skip
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = joined(cell.outputs)
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"], "language_info": {"name": "python"}}
     nbformat.write(notebook, path)
-    print(f"{path.name}: {time.monotonic() - started:.0f} s", flush=True)
+    slowest = sorted(took, key=took.get, reverse=True)[:5]
+    cells = ", ".join(f"{took[i]:.0f} s {notebook.cells[i].source.splitlines()[0]!r}" for i in slowest)
+    print(f"{path.name}: {time.monotonic() - started:.0f} s, of it {cells}", flush=True)
 
 
 def joined(outputs: list) -> list:

@@ -1,5 +1,8 @@
 """QLoRA: a base in 4 bits, trained, answered with and merged on a CPU."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -21,6 +24,11 @@ def run(tiny_phi, tickets, tmp_path_factory) -> Run:
 
     split = Split(tickets[:24], tickets[24:32], tickets[32:40])
     return QLoRA(base=tiny_phi, **QUICK).train(split, folder=tmp_path_factory.mktemp("runs") / "qlora")
+
+
+def test_loading_the_libraries_says_nothing():
+    done = subprocess.run([sys.executable, "-c", "import ftkit, ftkit.local.model, bitsandbytes"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_weight_in_4_bits_is_its_blocks_largest_times_one_of_the_16_levels(tiny_phi):
