@@ -5,7 +5,8 @@
 Each arm is a process of its own that trains the same random model on the same rows; the arms take turns, a few steps each,
 so that a busy machine is busy for all of them. Counted is CPU time, of one thread unless --threads says more; useful
 tokens are those that are not padding. Weights are random: speed does not depend on them. The shapes are Phi's and Gemma's,
-made small; the vocabulary is to the width what it is in Phi-2 (20) and in Gemma 2B (125). Lengths are lognormal (median 120,
+made small; an arm whose name ends in -bf16 trains in that format as it is meant to there: ftkit on a base in bf16, the others by
+autocast. It pays on processors that multiply bf16 only. The vocabulary is to the width what it is in Phi-2 (20) and in Gemma 2B (125). Lengths are lognormal (median 120,
 σ 0.75, clipped to 24–512), the share of a row that carries loss is U(0.3, 0.7). r = 16, alpha = 32, every linear layer.
 """
 
@@ -19,6 +20,7 @@ import arms
 from ftkit.files import write_atomic
 
 ARMS = ("novice", "trl-padded", "trl-padding-free", "trl-packing", "trl-packing-wrapped", "ftkit")
+BF16 = tuple(f"{arm}-bf16" for arm in ARMS)
 MODELS = ("phi", "gemma")
 HIGH = 512
 QUICK = dict(hidden_size=64, num_hidden_layers=2, intermediate_size=128, vocab_size=1024, num_attention_heads=2)
@@ -52,12 +54,15 @@ def trainer(arm: str, name: str, quick: bool, folder: Path):
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(0)
-    made = config(name, quick)
-    given = (AutoModelForCausalLM.from_config(made), arms.rows(made.vocab_size, 64 if quick else 256, 120, HIGH), folder)
-    plain = dict(bf16=False, gradient_checkpointing=False, max_length=HIGH)  # TRL would turn both on by itself
+    made, bf16 = config(name, quick), arm in BF16
+    arm = arm.removesuffix("-bf16")
+    dtype = torch.bfloat16 if bf16 and arm == "ftkit" else torch.float32
+    model = AutoModelForCausalLM.from_config(made).to(dtype)
+    given = (model, arms.rows(made.vocab_size, 64 if quick else 256, 120, HIGH), folder)
+    plain = dict(bf16=bf16, gradient_checkpointing=False, max_length=HIGH)  # TRL would turn both on by itself
     match arm:
         case "novice":
-            return arms.novice(*given)
+            return arms.novice(*given, bf16=bf16)
         case "ftkit":
             return arms.ftkit(*given, batch_size=8)
         case "trl-padded":
@@ -102,7 +107,7 @@ def page(found: dict) -> str:
     """The tables in Markdown."""
     lines = ["# LoRA on a CPU, side by side", "", arms.about(found["machine"])]
     lines += [
-        f"Made by `{found['command']}`: fp32, {found['threads']} thread(s) a process, {found['rounds']} rounds of "
+        f"Made by `{found['command']}`: {found['threads']} thread(s) a process, {found['rounds']} rounds of "
         f"{found['steps']} step(s) for each arm in turn; medians. What each arm is stands in `benchmarks/lora_cpu.py`."
     ]
     for name, table in found["models"].items():
@@ -124,7 +129,7 @@ def page(found: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS, help="the first is what the others are compared with")
+    parser.add_argument("--arms", nargs="+", choices=(*ARMS, *BF16), default=ARMS, help="the first is what the others are compared with")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=2, help="in a round")
     parser.add_argument("--warmup", type=int, default=1)

@@ -39,20 +39,20 @@ def _exercise(name: str, minutes: int, checks: int, title: str, title_vi: str) -
 
 
 COURSE = (
-    _lesson("00_should_i_fine_tune", 20, "Should I fine-tune at all?", "Rốt cuộc tôi có nên tinh chỉnh không?"),
-    _lesson("01_openai", 40, "Fine-tune over the OpenAI API, without OpenAI", "Tinh chỉnh qua API của OpenAI mà không cần OpenAI"),
+    _lesson("00_should_i_fine_tune", 25, "Should I fine-tune at all?", "Rốt cuộc tôi có nên tinh chỉnh không?"),
+    _lesson("01_openai", 35, "Fine-tune over the OpenAI API, without OpenAI", "Tinh chỉnh qua API của OpenAI mà không cần OpenAI"),
     _exercise("01_openai", 75, 5, "Your own data, over the OpenAI API", "Dữ liệu của chính bạn, qua API của OpenAI"),
     _lesson(
-        "02_lora", 60, "LoRA and QLoRA: teach a model a task by training 5 % of it",
+        "02_lora", 50, "LoRA and QLoRA: teach a model a task by training 5 % of it",
         "LoRA và QLoRA: dạy mô hình một việc mà chỉ huấn luyện 5 % của nó",
     ),
     _exercise("02_lora", 60, 5, "LoRA by hand, then for real", "LoRA: tự tính bằng tay, rồi làm thật"),
     _lesson(
-        "03_embeddings", 40, "Fine-tune an embedding model so that search finds the right thing",
+        "03_embeddings", 35, "Fine-tune an embedding model so that search finds the right thing",
         "Tinh chỉnh mô hình embedding để tìm kiếm ra đúng thứ cần tìm",
     ),
     _exercise("03_embeddings", 50, 4, "Teach a search what belongs together", "Dạy bộ tìm kiếm biết cái gì đi với cái gì"),
-    _lesson("04_evaluate_and_cost", 40, "Did it help, and was it worth it?", "Có tốt lên thật không, và có đáng không?"),
+    _lesson("04_evaluate_and_cost", 35, "Did it help, and was it worth it?", "Có tốt lên thật không, và có đáng không?"),
 )  # fmt: skip
 
 LESSONS = {station.name: station for station in COURSE if station.is_lesson}

@@ -34,6 +34,10 @@ def test_a_lesson_has_the_title_and_the_minutes_of_its_first_cell(lesson):
     assert re.search(r"(\d+) minutes", english)[1] == re.search(r"(\d+) phút", vietnamese)[1] == str(lesson.minutes)
 
 
+def test_the_lessons_take_three_hours_at_most():
+    assert sum(lesson.minutes for lesson in course.LESSONS.values()) <= 180
+
+
 @pytest.mark.parametrize("exercise", course.EXERCISES.values(), ids=lambda exercise: exercise.name)
 def test_an_exercise_has_the_title_the_minutes_and_the_checks_of_its_folder(exercise):
     known = read_exercise(exercise.name)

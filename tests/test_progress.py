@@ -23,7 +23,7 @@ def file(tmp_path) -> Path:
 
 def test_without_a_file_nothing_is_done_and_the_first_lesson_comes_next(file):
     found = progress()
-    assert found.next.name == "00" and "Next: lesson 00, 20 minutes: lessons/00_should_i_fine_tune.ipynb" in str(found)
+    assert found.next.name == "00" and "Next: lesson 00, 25 minutes: lessons/00_should_i_fine_tune.ipynb" in str(found)
     assert "✓" not in str(found) and not file.exists(), "looking writes nothing"
 
 
