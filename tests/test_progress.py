@@ -9,7 +9,7 @@ import portalocker
 import pytest
 
 from ftkit import exercise, progress
-from ftkit.course import COURSE
+from ftkit.course import COURSE, LESSONS
 from ftkit.progress import record_check, record_quiz
 
 # `ftkit.progress` is the function; the module behind it
@@ -23,7 +23,7 @@ def file(tmp_path) -> Path:
 
 def test_without_a_file_nothing_is_done_and_the_first_lesson_comes_next(file):
     found = progress()
-    assert found.next.name == "00" and "Next: lesson 00, 25 minutes: lessons/00_should_i_fine_tune.ipynb" in str(found)
+    assert found.next.name == "00" and f"Next: lesson 00, {LESSONS['00'].minutes} minutes: lessons/00_should_i_fine_tune.ipynb" in str(found)
     assert "✓" not in str(found) and not file.exists(), "looking writes nothing"
 
 
@@ -165,8 +165,8 @@ def test_the_page_and_the_vietnamese_say_the_same():
     for station in COURSE:
         assert station.title in english._repr_html_() and station.title_vi in vietnamese._repr_html_()
     assert "✓ câu hỏi: đúng 6/6" in str(vietnamese) and "tự kiểm: qua 1/5" in str(vietnamese)
-    assert "Tiếp theo: bài 01, 40 phút: lessons/vi/01_openai.ipynb" in vietnamese._repr_html_()
-    assert "Next: lesson 01, 40 minutes" in english._repr_html_()
+    assert f"Tiếp theo: bài 01, {LESSONS['01'].minutes} phút: lessons/vi/01_openai.ipynb" in vietnamese._repr_html_()
+    assert f"Next: lesson 01, {LESSONS['01'].minutes} minutes" in english._repr_html_()
 
 
 def test_ftkit_progress_prints_it():
