@@ -34,6 +34,10 @@ STYLE = {
 }
 
 
+DPI = 110
+"""Dots an inch at which a figure is shown. It holds twice as many each way, for screens that have them."""
+
+
 class Picture:
     """A figure as Jupyter shows it: a PNG with its description as the text beside it."""
 
@@ -43,22 +47,29 @@ class Picture:
 
     @property
     def png(self) -> bytes:
-        """The picture as PNG bytes, 110 dots an inch."""
+        """The picture as PNG bytes, `size` times two."""
         buffer = io.BytesIO()
         with rc_context(STYLE):
-            self.figure.savefig(buffer, format="png", dpi=110)
+            self.figure.savefig(buffer, format="png", dpi=2 * DPI)
         return buffer.getvalue()
+
+    @property
+    def size(self) -> dict[str, int]:
+        """The width and height to show it at, in CSS pixels."""
+        width, height = self.figure.get_size_inches() * DPI
+        return {"width": round(width), "height": round(height)}
 
     @property
     def html(self) -> str:
         """An ``<img>`` that carries the picture in itself."""
-        return f'<img alt="{self.text}" src="data:image/png;base64,{base64.b64encode(self.png).decode()}">'
+        return f'<img alt="{self.text}" width="{self.size["width"]}" src="data:image/png;base64,{base64.b64encode(self.png).decode()}">'
 
     def __repr__(self) -> str:
         return self.text
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        return {"image/png": base64.b64encode(self.png).decode(), "text/plain": self.text}
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        data = {"image/png": base64.b64encode(self.png).decode(), "text/plain": self.text}
+        return data, {"image/png": self.size}
 
 
 def loss_curve(history: Sequence[Event], title: str = "") -> Picture:

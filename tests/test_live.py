@@ -1,6 +1,10 @@
 """Watchers that draw."""
 
+import base64
+import io
+
 import pytest
+from PIL import Image
 
 from ftkit import Status, Step, Val
 from ftkit.live import Bar, Curve, live
@@ -40,7 +44,7 @@ def test_the_curve_is_displayed_once_and_then_updated_in_place(monkeypatch):
     for event in HISTORY:
         curve(event)
     assert [how for how, _ in shown] == ["display", "update"]  # ten steps within a second: first frame, last frame
-    bundle = shown[-1][1]._repr_mimebundle_()
+    bundle, _ = shown[-1][1]._repr_mimebundle_()
     assert bundle["text/plain"] == "loss curve" and bundle["image/png"].startswith("iVBOR")
     assert "succeeded: step 10 of 10" in shown[-1][1].figure.axes[0].get_title(loc="left")
 
@@ -50,6 +54,12 @@ def test_a_run_that_fails_before_its_first_step_draws_nothing():
     curve(Status("running"))
     curve(Status("failed", "no luck"))
     assert curve.handle is None
+
+
+def test_a_figure_holds_two_dots_for_each_that_it_takes():
+    data, how = loss_curve(HISTORY)._repr_mimebundle_()
+    width, height = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).size
+    assert how == {"image/png": {"width": width // 2, "height": height // 2}} and 500 < width // 2 < 600
 
 
 def test_the_curve_plots_what_was_said():
