@@ -21,7 +21,7 @@ os.environ.pop("FTKIT_LANG", None)  # the lessons' stored outputs are English
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge", "microsoft-edge")
 
-LONGEST_FIRST = ("02_lora", "test_tour", "test_lessons_run", "01_openai", "03_embeddings", "test_zoo", "00_should", "04_eval", "test_service_kills")  # fmt: skip
+LONGEST_FIRST = ("test_lessons_run", "02_lora", "test_tour", "01_openai", "03_embeddings", "test_zoo", "00_should", "04_eval", "test_service_kills")  # fmt: skip
 """Beginnings of the names of the files that take minutes: two workers that begin with them end at the same time."""
 
 
@@ -38,14 +38,14 @@ def pytest_runtest_setup(item):
 def pytest_collection_modifyitems(config, items):
     """The cells of the lessons count as slow tests, and what takes longest goes first.
 
-    Where there is a browser, tests/browser runs some lessons in it and compares what they print as nbval does: then nbval
+    Where there is a browser, tests/browser runs the lessons in it and compares what they print as nbval does: then nbval
     need not run them again. `pytest lessons` lets it.
     """
     for item in items:
         if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.timeout(2000))  # beside other tests a training may take a quarter of an hour
-    run_all = [item for item in items if item.path.name == "test_lessons_run.py" and not item.get_closest_marker("long")]
+    run_all = [item for item in items if item.path.name == "test_lessons_run.py"]
     seen = {item.callspec.params["path"] for item in run_all if hasattr(item, "callspec")} if config.browser else set()
     again = {item for item in items if item.path in seen}
     if again:

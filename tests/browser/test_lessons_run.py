@@ -7,13 +7,7 @@ import pytest
 from .lab_helpers import ROOT
 from nbval.plugin import IPyNbFile, coalesce_streams
 
-LONG = ("01", "02", "03")
-"""Lessons that nbval runs in CI, since they take a browser long beside other tests: `pytest -m long` runs them here."""
-
-LESSONS = [
-    pytest.param(path, id=path.stem, marks=[pytest.mark.long] if path.name.startswith(LONG) else [])
-    for path in sorted((ROOT / "lessons").glob("*.ipynb"))
-]
+LESSONS = sorted((ROOT / "lessons").glob("*.ipynb"))
 
 
 def differences(stored, ran, request) -> list[str]:
@@ -41,7 +35,7 @@ def run_all(notebook) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("path", LESSONS)
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_run_all_shows_no_error_and_prints_what_is_stored(path, lab, open_notebook, request, monkeypatch):
     shutil.rmtree(lab.root / "runs", ignore_errors=True)
     shutil.copy(path, lab.root / f"run_{path.name}")
