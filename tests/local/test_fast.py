@@ -11,7 +11,7 @@ from ftkit.local import loss
 from ftkit.local.chat import IGNORE
 from ftkit.local.fast import quicken
 from ftkit.local.fused import LoraLinear, fuse_lora
-from ftkit.local.packing import pack, packs
+from ftkit.local.packing import _document, _short, pack, packs
 from ftkit.trainer import cpu_has_bf16
 
 SHAPE = dict(
@@ -228,6 +228,29 @@ def test_bf16_is_chosen_only_where_the_hardware_has_it_and_torch_may_use_it(capa
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     assert cpu_has_bf16() is expected
+
+
+@pytest.mark.parametrize("scale", [None, 0.3])
+def test_attention_by_whole_matrices_is_torchs_own(scale):
+    ours, theirs = (
+        [part.requires_grad_() for part in torch.randn(3, 1, 4, 20, 8, generator=torch.Generator().manual_seed(0)).unbind()]
+        for _ in range(2)
+    )
+    found = _short(*ours, scale)
+    want = torch.nn.functional.scaled_dot_product_attention(*theirs, is_causal=True, scale=scale)
+    assert torch.allclose(found, want, atol=1e-6)
+    found.square().sum().backward(), want.square().sum().backward()
+    for one, other in zip(ours, theirs):
+        assert torch.allclose(one.grad, other.grad, atol=1e-5)
+
+
+def test_in_bf16_on_a_cpu_short_documents_are_attended_as_precisely_as_by_torch():
+    parts = torch.randn(3, 1, 4, 20, 8, generator=torch.Generator().manual_seed(0))
+    exact = _document(*parts.double().unbind(), None, None, None)
+    rounded = parts.bfloat16().unbind()
+    ours = (_document(*rounded, None, None, None) - exact).abs().mean()
+    theirs = (torch.nn.functional.scaled_dot_product_attention(*rounded, is_causal=True) - exact).abs().mean()
+    assert 0 < ours < 1.5 * theirs
 
 
 def test_one_operation_does_what_phis_activation_does_in_eight(pair):
