@@ -110,8 +110,13 @@ def collate_preferences(batch: list[dict], collate) -> dict[str, torch.Tensor]:
 
 
 def cpu_dtype(recipe: LoRA | FullFineTune) -> torch.dtype:
-    """The number format of the base on a CPU: bf16 for LoRA where the hardware multiplies it, else fp32."""
-    return torch.bfloat16 if isinstance(recipe, LoRA) and not isinstance(recipe, QLoRA) and cpu_has_bf16() else torch.float32
+    """The number format of the base on a CPU: bf16 for LoRA where the hardware multiplies it, else fp32.
+
+    The embedded model is too small to gain from it: it takes as long, in twice the memory (compiled code for each shape).
+    """
+    small = recipe.base is None or str(recipe.base) == EMBEDDED
+    plain = isinstance(recipe, LoRA) and not isinstance(recipe, QLoRA)
+    return torch.bfloat16 if plain and not small and cpu_has_bf16() else torch.float32
 
 
 def opened(recipe: LoRA | FullFineTune):

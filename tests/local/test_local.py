@@ -131,6 +131,16 @@ def test_on_a_cpu_with_bf16_the_base_is_trained_in_it_and_the_adapter_in_fp32(ti
     assert run.losses == pytest.approx(tuned.losses, abs=0.05) and run.losses != tuned.losses
 
 
+def test_the_embedded_model_is_trained_in_fp32_on_every_cpu(monkeypatch):
+    from ftkit import QLoRA
+    from ftkit.local.engine import cpu_dtype
+
+    monkeypatch.setattr("ftkit.local.engine.cpu_has_bf16", lambda: True)
+    for recipe in (LoRA(), LoRA(base="ftkit-phi-9m"), QLoRA(base="microsoft/phi-2"), FullFineTune(base="microsoft/phi-2")):
+        assert cpu_dtype(recipe) == torch.float32
+    assert cpu_dtype(LoRA(base="microsoft/phi-2")) == torch.bfloat16
+
+
 def test_the_loss_is_the_mean_over_the_answers_tokens(tiny_phi, small_split):
     """The first reported loss, worked out by hand from the base model's scores, row by row without padding."""
     losses = []
