@@ -77,7 +77,9 @@ class Curve:
                 self._draw()
                 self.drawn = time.monotonic()
         elif ended and self.handle is not None:
-            self.handle.update({"text/plain": f"{say(event.state)}: {say(event.message)}"}, raw=True)
+            kind, _, words = event.message.partition(": ")  # of an error
+            said = f"{kind}: {say(words)}" if words else say(kind)
+            self.handle.update({"text/plain": f"{say(event.state)}: {said}"}, raw=True)
         if ended and self.button is not None:
             self.button.description, self.button.disabled = say(event.state), True
         return self.stopped

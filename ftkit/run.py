@@ -24,6 +24,7 @@ from ftkit.data import Split
 from ftkit.errors import FtkitError, RecipeError, RunError
 from ftkit.events import Event, Status, Step, Usage, Val, Watcher
 from ftkit.files import write_atomic
+from ftkit.lang import spoken
 from ftkit.ranks import leads, world_size
 
 
@@ -262,7 +263,9 @@ class Run:
             self.emit(Status("cancelled", "interrupted"))
             raise
         except BaseException as error:
-            self.emit(Status("failed", f"{type(error).__name__}: {error}"))
+            with spoken("en"):  # the log is for programs too
+                words = f"{type(error).__name__}: {error}"
+            self.emit(Status("failed", words))
             raise
         self.emit(Status("cancelled", "stopped on request") if self.stopping else Status("succeeded"))
 

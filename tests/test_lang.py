@@ -90,7 +90,7 @@ def test_say_is_called_with_a_sentence_or_with_a_name_that_is_listed_here():
     known = {
         "advice.py": {"leaf.title", "leaf.next_step"}, "check/__init__.py": {"kind"}, "hosted/__init__.py": {"less"},
         "check/report.py": {"level if n == 1 else PLURAL[level]", "found[0].level", "level"}, "rules.py": {"words", "why"},
-        "data.py": {"str(getattr(error, 'msg', error))"}, "live.py": {"event.state", "event.message", "state"},
+        "data.py": {"str(getattr(error, 'msg', error))"}, "live.py": {"event.state", "kind", "words", "state"},
         "widgets.py": {"text", "name"}, "exercise.py": {"str(error)", "said", "line"}, "errors.py": {"super().__str__()"},
         "abtest/result.py": {"self.verdict"}, "comparison.py": {"self.verdict"}, "embed/model.py": {"REINSTALL"},
         "checks.py": {"status"},

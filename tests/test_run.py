@@ -28,6 +28,8 @@ class Counting(Recipe):
         for step in range(1, self.steps + 1):
             if self.sabotage == "crash" and step == 3:
                 raise ValueError("out of luck")
+            if self.sabotage == "refuse" and step == 3:
+                raise RecipeError("LoRA: epochs must be above 0; got -1")
             if self.sabotage == "ctrl-c" and step == 3:
                 os.kill(os.getpid(), signal.SIGINT)
             run.emit(Step(step, self.steps, loss=1 / step))
@@ -88,6 +90,13 @@ def test_a_failed_run_keeps_its_log_and_says_why(small_split):
         Counting(sabotage="crash").train(small_split, folder="runs/bad")
     run = Run.open("runs/bad")
     assert run.status == "failed" and len(run.losses) == 2 and "out of luck" in run.history[-1].message
+
+
+def test_the_log_of_a_run_is_english_whatever_the_learner_hears(small_split, monkeypatch):
+    monkeypatch.setenv("FTKIT_LANG", "vi")
+    with pytest.raises(RecipeError, match="phải lớn hơn 0"):
+        Counting(sabotage="refuse").train(small_split, folder="runs/refused")
+    assert Run.open("runs/refused").history[-1].message == "RecipeError: LoRA: epochs must be above 0; got -1"
 
 
 def test_a_log_cut_off_in_the_middle_of_a_line_is_read_up_to_there(small_split):
