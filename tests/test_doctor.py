@@ -46,6 +46,20 @@ def test_the_value_of_an_api_key_is_never_shown(monkeypatch):
     assert "there is one" in str(doctor())
 
 
+def test_it_speaks_vietnamese_and_its_marks_and_names_of_libraries_stay(monkeypatch):
+    monkeypatch.setenv("FTKIT_LANG", "vi")
+    marked = [(mark, what) for mark, _, what in doctor().rows]
+    assert {mark for mark, _ in marked} <= {"ok", "!", "x"} and "torch" in str(doctor())
+    assert "thiết bị" in marks() and "device" not in marks() and "GiB" in marks()["bộ nhớ"][1]
+
+
+def test_on_a_cpu_it_says_whether_bf16_is_used(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for there in (True, False):
+        monkeypatch.setattr("ftkit.trainer.cpu_has_bf16", lambda there=there: there)
+        assert ("bf16" in marks()["device"][1]) is there
+
+
 @pytest.mark.parametrize(
     ("code", "problem"),
     [
