@@ -31,9 +31,10 @@ def test_loading_the_libraries_says_nothing():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_a_weight_in_4_bits_is_its_blocks_largest_times_one_of_the_16_levels(tiny_phi):
-    plain = LocalModel.load(tiny_phi).model.model.layers[0].mlp.fc1.weight
-    stored = load_base(tiny_phi, Nf4(double=False))[0].dequantize().model.layers[0].mlp.fc1.weight
+def test_a_weight_in_4_bits_is_its_blocks_largest_times_one_of_the_16_levels():
+    """On the embedded model: on AVX512 bitsandbytes 0.50 reads layers whose width is no multiple of 64 with other blocks' scales."""
+    plain = LocalModel.load().model.model.layers[0].mlp.fc1.weight
+    stored = load_base(None, Nf4(double=False))[0].dequantize().model.layers[0].mlp.fc1.weight
     blocks, got = plain.detach().reshape(-1, 64), stored.detach().reshape(-1, 64)
     largest = blocks.abs().amax(dim=1, keepdim=True)
     levels = torch.tensor(LEVELS)
