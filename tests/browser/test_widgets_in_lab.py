@@ -162,6 +162,14 @@ def test_training_in_the_background_is_stopped_by_its_button_and_leaves_a_model(
     assert training.locator("img").count() == 1
 
 
+def test_the_curve_of_a_training_is_seen_by_whoever_opens_it(notebook, open_notebook):
+    if not (notebook.panel.locator("img").count()):
+        pytest.skip("the training was not run: its test was not chosen")
+    notebook.save()
+    again = open_notebook(notebook.path)
+    expect(again.output(NUMBER["training"]).locator("img")).to_be_visible()
+
+
 BEGINS = {
     "advisor": "Fine-tune an open model with QLoRA",
     "cost": "100,000 requests a month for 12 months",
@@ -212,11 +220,3 @@ def test_opened_again_without_a_kernel_every_widgets_last_answer_is_seen(left_be
         expect(shown).to_contain_text(words)
     if whose == "a stranger's":
         assert again.output(2).inner_text().count(BEGINS["cost"]) == 1, "told once"
-
-
-def test_the_curve_of_a_training_is_seen_by_whoever_opens_it(notebook, open_notebook):
-    if not (notebook.panel.locator("img").count()):
-        pytest.skip("the training was not run: its test was not chosen")
-    notebook.save()
-    again = open_notebook(notebook.path)
-    expect(again.output(NUMBER["training"]).locator("img")).to_be_visible()
