@@ -5,9 +5,11 @@
 Each arm is a process of its own that trains the same random model on the same rows; the arms take turns, a few steps each,
 so that a busy machine is busy for all of them. Counted is CPU time, of one thread unless --threads says more; useful
 tokens are those that are not padding. Weights are random: speed does not depend on them. The shapes are Phi's and Gemma's,
-made small; an arm whose name ends in -bf16 trains in that format as it is meant to there: ftkit on a base in bf16, the others by
-autocast. It pays on processors that multiply bf16 only. The vocabulary is to the width what it is in Phi-2 (20) and in Gemma 2B (125). Lengths are lognormal (median 120,
+made small; the vocabulary is to the width what it is in Phi-2 (20) and in Gemma 2B (125). Lengths are lognormal (median 120,
 σ 0.75, clipped to 24–512), the share of a row that carries loss is U(0.3, 0.7). r = 16, alpha = 32, every linear layer.
+
+An arm whose name ends in -bf16 trains in that format, ftkit on a base in bf16, the others by autocast; the rest in fp32. It pays
+only on processors that multiply bf16.
 """
 
 import argparse

@@ -83,7 +83,7 @@ def _device() -> Row:
         import torch
     except (ImportError, OSError) as error:
         return ("x", say("device"), say(f"torch cannot be loaded ({str(error).splitlines()[0]}); install the kit anew"))
-    from ftkit.trainer import cpu_has_bf16, gpu_has_bf16
+    from ftkit.bf16 import cpu_has_bf16, gpu_has_bf16
 
     if not torch.cuda.is_available():
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -97,16 +97,21 @@ class QuizPanel(Kept):
     @property
     def text(self) -> str:
         """The quiz as plain text, without the answers; once one was given, how many are right."""
-        answered = sum(one.chosen is not None for one in self.questions)
         asked = self.quiz.text(self.language.value)
-        return f"{asked}\n\n{self._score(answered)}" if answered else asked
+        return f"{asked}\n\n{self._score}" if self.answered else asked
 
     @property
     def html(self) -> str:
         return f"<pre>{escaped(self.text)}</pre>"
 
-    def _score(self, answered: int) -> str:
-        return self.quiz.score(self.right, answered, self.language.value, self._saved)
+    @property
+    def answered(self) -> int:
+        """How many questions have an answer."""
+        return sum(one.chosen is not None for one in self.questions)
+
+    @property
+    def _score(self) -> str:
+        return self.quiz.score(self.right, self.answered, self.language.value, self._saved)
 
     def _answered(self) -> None:
         self._saved = record_quiz(self.quiz.lesson, self.right, len(self.questions)) or bool(os.environ.get("FTKIT_GRADING"))
@@ -117,8 +122,7 @@ class QuizPanel(Kept):
         self.heading.value = f"<b>{html.escape(self.quiz.heading(lang))}</b>"
         for one in self.questions:
             one.show(lang)
-        answered = sum(one.chosen is not None for one in self.questions)
-        self.total.value = TOLD.format(_lines(marked(self._score(answered))))
+        self.total.value = TOLD.format(_lines(marked(self._score)))
         self._keep()
 
 

@@ -1,6 +1,5 @@
-"""What our trainers share on top of Hugging Face's: events, a stop on request, whole checkpoints, and when bf16 pays."""
+"""What our trainers share on top of Hugging Face's: events, a stop on request, and whole checkpoints."""
 
-import os
 import shutil
 
 import torch
@@ -14,23 +13,6 @@ from ftkit.events import Step, Val
 from ftkit.lang import say
 from ftkit.ranks import leads
 from ftkit.run import Run
-
-
-def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 matrices in hardware (AVX512-BF16 or AMX) and torch may use it.
-
-    Without, bf16 is about a hundred times slower than fp32. ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA can forbid it.
-    """
-    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
-    avx512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    if not (avx512 and any(name in allowed for name in ("ALL", "BF16", "AMX"))):
-        return False
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def gpu_has_bf16() -> bool:
-    """Whether this GPU multiplies bf16 in hardware; a T4 only emulates it, which torch counts unless it is told not to."""
-    return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def any_of(flag: bool, device) -> bool:

@@ -17,7 +17,7 @@ LAYERS = [
     {"split", "data", "stats", "metrics", "datasets", "advice", "tokens", "progress"},
     {"check", "pairs", "estimate", "run", "report", "prompting", "comparison", "vote", "abtest", "cost", "quiz"},
     {"hosted", "local", "embed", "judge"},  # their __init__ and recipe files: the light ones
-    {"hosted/*", "local/*", "embed/*", "trainer", "plots"},  # engines: heavy libraries at the top
+    {"hosted/*", "local/*", "embed/*", "trainer", "bf16", "plots"},  # engines: heavy libraries at the top
     {"service", "live", "widgets", "quiz_panel", "exercise", "grading", "tour", "doctor", "cli", "__main__", "__init__"},
 ]
 """A module may import from its own layer and from those above it in this list, never from those below."""

@@ -1,6 +1,8 @@
 """The check-up of a machine, and of lesson code against the installed libraries."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,10 +55,16 @@ def test_it_speaks_vietnamese_and_its_marks_and_names_of_libraries_stay(monkeypa
     assert "thiết bị" in marks() and "device" not in marks() and "GiB" in marks()["bộ nhớ"][1]
 
 
+def test_it_needs_torch_and_no_heavier_library_to_say_what_is_wrong():
+    code = "import sys; from ftkit.doctor import doctor; doctor(); print({'transformers', 'peft'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "set()"), done.stderr
+
+
 def test_on_a_cpu_it_says_whether_bf16_is_used(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     for there in (True, False):
-        monkeypatch.setattr("ftkit.trainer.cpu_has_bf16", lambda there=there: there)
+        monkeypatch.setattr("ftkit.bf16.cpu_has_bf16", lambda there=there: there)
         assert ("bf16" in marks()["device"][1]) is there
 
 

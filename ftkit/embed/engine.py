@@ -17,6 +17,7 @@ from sentence_transformers.sentence_transformer.training_args import BatchSample
 from transformers import PrinterCallback, set_seed
 
 from ftkit import checkpoints
+from ftkit.bf16 import cpu_has_bf16, gpu_has_bf16
 from ftkit.data import Dataset, Pair
 from ftkit.embed.batches import ON_GPU, TRAINED, embed, pack, token_ids
 from ftkit.embed.mining import hard_negatives
@@ -26,7 +27,7 @@ from ftkit.errors import RecipeError
 from ftkit.events import Saved, Status, Val
 from ftkit.files import replacing
 from ftkit.run import Run
-from ftkit.trainer import Speaker, WholeCheckpoints, cpu_has_bf16, gpu_has_bf16
+from ftkit.trainer import Speaker, WholeCheckpoints
 
 LOSSES = {"mnrl": MultipleNegativesRankingLoss, "cosent": CoSENTLoss, "cosine": CosineSimilarityLoss}
 

@@ -14,6 +14,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from ftkit import checkpoints
+from ftkit.bf16 import cpu_has_bf16, gpu_has_bf16
 from ftkit.data import Dataset
 from ftkit.errors import ModelError, RecipeError
 from ftkit.events import Saved, Status, Usage
@@ -30,7 +31,7 @@ from ftkit.local.packing import pack, packs
 from ftkit.local.peak import peak_memory
 from ftkit.ranks import leads, world_size
 from ftkit.run import Run
-from ftkit.trainer import Speaker, WholeCheckpoints, cpu_has_bf16, gpu_has_bf16
+from ftkit.trainer import Speaker, WholeCheckpoints
 
 
 class Engine(WholeCheckpoints, Trainer):

@@ -13,12 +13,12 @@ from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging
 
+from ftkit.bf16 import gpu_has_bf16
 from ftkit.errors import ModelError
 from ftkit.files import replacing
 from ftkit.lang import say
 from ftkit.local import EMBEDDED
 from ftkit.local.chat import prompt_text, use_template
-from ftkit.trainer import gpu_has_bf16
 
 logging.disable_progress_bar()
 warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)  # PEFT asks for it

@@ -7,12 +7,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, Gemma2Config, GemmaConfig, LlamaConfig, PhiConfig
 
+from ftkit.bf16 import cpu_has_bf16
 from ftkit.local import loss
 from ftkit.local.chat import IGNORE
 from ftkit.local.fast import quicken
 from ftkit.local.fused import LoraLinear, fuse_lora
 from ftkit.local.packing import _document, _short, pack, packs
-from ftkit.trainer import cpu_has_bf16
 
 SHAPE = dict(
     vocab_size=96, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
