@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Sequence
 
+from ftkit.lang import language
 
 LEFT = "text-align:left"
 """JupyterLab sets every column to the right."""
@@ -95,6 +96,6 @@ td { font-variant-numeric: tabular-nums } img { max-width: 100%; background: whi
 def html_page(title: str, body: str) -> str:
     """One HTML file that needs nothing else."""
     return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><meta name='color-scheme' content='light dark'>"
+        f"<!doctype html><html lang='{language()}'><meta charset='utf-8'><meta name='color-scheme' content='light dark'>"
         f"<title>{html.escape(title)}</title><style>{PAGE_STYLE}</style>{body}</html>\n"
     )

@@ -12,7 +12,7 @@ def in_an_empty_folder(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def tiny_phi(tmp_path_factory) -> str:
-    """A folder with a PhiForCausalLM of 2 layers × 32 and the embedded model's tokenizer."""
+    """A folder with a PhiForCausalLM of 2 layers × 64 and the embedded model's tokenizer."""
     import torch
     from transformers import AutoTokenizer, PhiConfig, PhiForCausalLM
 
@@ -24,8 +24,8 @@ def tiny_phi(tmp_path_factory) -> str:
     torch.manual_seed(0)
     config = PhiConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=64,
+        intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=256,

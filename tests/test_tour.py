@@ -55,6 +55,22 @@ def test_a_failed_track_fails_the_tour_but_not_the_others(tmp_path, monkeypatch,
     assert json.loads((tmp_path / "t" / "report.json").read_text(encoding="utf-8"))["tracks"][0]["error"] == "<no disk>"
 
 
+def test_the_tour_speaks_vietnamese_to_who_asked_for_it(tmp_path, monkeypatch, capsys):
+    from ftkit import lang
+
+    def fake(track, folder):
+        good = {"trained": "x", "verdict": "Có ích.", "comparisons": [], "pictures": [], "metric": "m"}
+        return {"track": track, "title": track, "seconds": 1.0, "peak_mib": 1234} | ({"error": "hết đĩa"} if track == "local" else good)
+
+    monkeypatch.setattr(tour_room, "_run", fake)
+    with lang.spoken("vi"):
+        assert tour(("local", "embed"), tmp_path / "t") == 1
+    said = capsys.readouterr()
+    assert "THẤT BẠI: hết đĩa" in said.out and "mất: 1 giây, bộ nhớ cao nhất 1,234 MiB" in said.out
+    page = (tmp_path / "t" / "report.html").read_text(encoding="utf-8")
+    assert "<html lang='vi'>" in page and "Tinh chỉnh đã làm được gì ở đây" in page and "đã huấn luyện: x" in page
+
+
 def test_a_track_that_crashes_is_reported_with_its_last_words(tmp_path, monkeypatch):
     monkeypatch.setenv("FTKIT_NO_SUCH_TRACK", "1")
     monkeypatch.setattr("ftkit.tour.tracks.TITLES", {"nonsense": "a track that does not exist"})

@@ -280,7 +280,8 @@ def load_base(base: str | os.PathLike | None = None, nf4: Nf4 | None = None, cpu
     stored in 4 bits and computed in that format.
 
     Raises:
-        ModelError: nothing by that name, no access, files that cannot be read, or 4 bits without bitsandbytes.
+        ModelError: nothing by that name, no access, files that cannot be read, or 4 bits without bitsandbytes or, on a CPU, on layers
+            whose width is no multiple of 64.
     """
     if nf4 and find_spec("bitsandbytes") is None:
         raise ModelError(
@@ -306,8 +307,20 @@ def load_base(base: str | os.PathLike | None = None, nf4: Nf4 | None = None, cpu
         for module in model.modules():  # bitsandbytes would repack the weights at the first answer, and training go wrong
             if hasattr(module, "support_avx512bf16_for_cpu"):
                 module.support_avx512bf16_for_cpu = False
+        _refuse_cut_blocks(model, base, device)
         return model, tokenizer
     return model.to(device), tokenizer
+
+
+def _refuse_cut_blocks(model, base, device: str) -> None:
+    """On processors with AVX512 bitsandbytes 0.50 gives the scale of one block of 64 to the next where a row ends within a block."""
+    for name, module in model.named_modules():
+        width = getattr(module, "in_features", 0)
+        if device == "cpu" and hasattr(module, "support_avx512bf16_for_cpu") and width % 64:
+            raise ModelError(
+                f"{base}: not in 4 bits on a CPU: {name} takes {width} numbers, no multiple of 64, and bitsandbytes may read such "
+                "layers wrongly there. Take ft.LoRA, the same without 4 bits"
+            )
 
 
 def _quantized(nf4: Nf4 | None, dtype: torch.dtype, device: str) -> dict:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ftkit.errors import RunError
 from ftkit.files import write_atomic
+from ftkit.lang import say
 from ftkit.run import next_folder
 from ftkit.tour.page import page
 
@@ -45,16 +46,16 @@ def tour(tracks=TRACKS, folder: str | os.PathLike | None = None) -> int:
             results.append(_run(track, folder))
             print(describe(results[-1]), flush=True)
     except KeyboardInterrupt:
-        print(f"\nInterrupted; what was done so far is in {folder}", file=sys.stderr)
+        print("\n" + say(f"Interrupted; what was done so far is in {folder}"), file=sys.stderr)
         return 130
     seconds = round(time.monotonic() - started, 1)
     report = {"tracks": results, "seconds": seconds}
     write_atomic(folder / "report.json", json.dumps(_public(report), indent=2) + "\n")
     write_atomic(folder / "report.html", page(report))
-    print(f"\n{len(results)} tracks in {seconds:.0f} s. Read more, with pictures: {folder / 'report.html'}")
+    print("\n" + say(f"{len(results)} tracks in {seconds:.0f} s. Read more, with pictures: {folder / 'report.html'}"))
     failed = [result["track"] for result in results if "error" in result]
     if failed:
-        print(f"FAILED: {', '.join(failed)}; see the words above and {folder}/<track>.log", file=sys.stderr)
+        print(say(f"FAILED: {', '.join(failed)}; see the words above and {folder}/<track>.log"), file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -62,9 +63,9 @@ def describe(result: dict) -> str:
     """What a track did, for the terminal."""
     head = f"\n── {result['track']}: {result['title']} "
     if "error" in result:
-        return f"{head}\nFAILED: {result['error']}"
-    took = f"{result['seconds']:.0f} s, peak memory {result['peak_mib']:,} MiB"
-    parts = [f"{head}{'─' * max(0, 80 - len(head))}", f"trained: {result['trained']}", f"took: {took}"]
+        return f"{head}\n" + say(f"FAILED: {result['error']}")
+    took = say(f"took: {result['seconds']:.0f} s, peak memory {result['peak_mib']:,} MiB")
+    parts = [f"{head}{'─' * max(0, 80 - len(head))}", say(f"trained: {result['trained']}"), took]
     parts += ["", *(part for comparison in result["comparisons"] for part in (comparison["text"], ""))]
     return "\n".join([*parts, result["verdict"]])
 
@@ -101,9 +102,9 @@ def _run(track: str, folder: Path) -> dict:
             memory.stop()
     if not result:
         last = (folder / f"{track}.log").read_text(encoding="utf-8").strip().splitlines()
-        result = {"error": last[-1] if last else f"the process ended with code {process.returncode}"}
+        result = {"error": last[-1] if last else say(f"the process ended with code {process.returncode}")}
     seconds = round(time.monotonic() - started, 1)
-    return {"track": track, "title": TITLES[track], **result, "seconds": seconds, "peak_mib": memory.mib}
+    return {"track": track, "title": say(TITLES[track]), **result, "seconds": seconds, "peak_mib": memory.mib}
 
 
 BAR = "{percentage:3.0f}%|{bar:25}| {elapsed} {desc}"

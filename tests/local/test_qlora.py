@@ -125,6 +125,18 @@ def test_answering_first_does_not_spoil_training_afterwards(tiny_phi, small_spli
     assert losses == run.losses
 
 
+def test_a_layer_whose_rows_end_within_a_block_of_64_is_refused_on_a_cpu(tiny_phi, tmp_path):
+    """bitsandbytes 0.50 reads it with the wrong scales where the processor has AVX512."""
+    from transformers import AutoTokenizer, PhiConfig, PhiForCausalLM
+
+    config = PhiConfig.from_pretrained(tiny_phi)
+    config.hidden_size, config.num_attention_heads = 96, 4
+    PhiForCausalLM(config).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_phi).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="takes 96 numbers, no multiple of 64.*ft.LoRA"):
+        QLoRA(base=str(tmp_path)).base_model()
+
+
 def test_without_bitsandbytes_the_error_says_what_to_do(tiny_phi, monkeypatch):
     monkeypatch.setattr("ftkit.local.model.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="pip install bitsandbytes. Or take ft.LoRA"):
