@@ -1,7 +1,8 @@
 """Pretrain the embedded model: one plain loop, the same file for a CPU and for one GPU.
 
     python pretraining/train.py WORK --tokens 36e6 --minutes 170
-    python pretraining/train.py WORK2 --start FOLDER --stage focus --tokens 6e6 --lr 4e-3    # go on from a model
+    python pretraining/train.py WORK2 --start FOLDER --stage focus --tokens 6e6 --lr 5e-3    # go on from a model
+    python pretraining/train.py WORK2 --start FOLDER --stage focus --tokens 12e6 --meaning 1  # and learn what sentences mean
 
 WORK is what prepare.py made. The run stops after so many tokens or minutes, whichever comes first, or at Ctrl-C, and
 goes on from its last checkpoint when called again. The learning rate warms up, stays, and decays (WSD) over the last
@@ -17,6 +18,7 @@ import sys
 import time
 import tomllib
 from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ from transformers import PhiConfig, PhiForCausalLM
 HERE = Path(__file__).parent
 SIZES = {"9m": (6, 256, 4), "34m": (8, 512, 8), "tiny": (2, 32, 2)}
 """(layers, width, heads)"""
+PAD = 1
 
 
 def build(size: str, vocabulary: int = 8192) -> PhiForCausalLM:
@@ -36,7 +39,7 @@ def build(size: str, vocabulary: int = 8192) -> PhiForCausalLM:
     config = PhiConfig(
         vocab_size=vocabulary, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers,
         num_attention_heads=heads, max_position_embeddings=1024, resid_pdrop=0.0, tie_word_embeddings=False,
-        bos_token_id=0, pad_token_id=1, eos_token_id=2,
+        bos_token_id=0, pad_token_id=PAD, eos_token_id=2,
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
     )  # fmt: skip
     model = PhiForCausalLM(config)
@@ -53,8 +56,60 @@ def build(size: str, vocabulary: int = 8192) -> PhiForCausalLM:
 
 def token_loss(model, rows: torch.Tensor) -> torch.Tensor:
     """The mean cross-entropy in nats of each row's next tokens."""
-    hidden = model.model(input_ids=rows[:, :-1], use_cache=False).last_hidden_state
-    return F.cross_entropy(model.lm_head(hidden).flatten(0, 1), rows[:, 1:].flatten(), reduction="none").float().mean()
+    return next_token_loss(model, model.model(input_ids=rows[:, :-1], use_cache=False).last_hidden_state, rows)
+
+
+def next_token_loss(model, hidden: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """The same from the last hidden states (rows, length, width)."""
+    losses = F.cross_entropy(model.lm_head(hidden).flatten(0, 1), rows[:, 1:].flatten(), ignore_index=PAD, reduction="none")
+    return losses.float().sum() / (rows[:, 1:] != PAD).sum()
+
+
+VIEWS = ((0, "mean"), (2 / 3, "end"), (2 / 3, "answer"))
+"""Where a sentence's meaning is asked for: (after which part of the blocks, at which token). The last third can use it."""
+
+
+class Meaning:
+    """Rows of short chats with the vectors a teacher gives their user turns (meaning.py), and one linear map a view."""
+
+    def __init__(self, work: Path, length: int, seed: int):
+        self.rows = np.load(work / "meaning" / f"rows.{length}.npy", mmap_mode="r")
+        self.vectors = torch.from_numpy(np.load(work / "meaning" / "vectors.npy"))
+        places = np.load(work / "meaning" / f"places.{length}.npy")
+        self.places = np.split(places, np.searchsorted(places[:, 0], np.arange(1, len(self.rows))))
+        self.seed, self.key = seed, f"meaning.{length}"
+
+    def batch(self, size: int, used: dict[str, int]) -> tuple[torch.Tensor, np.ndarray]:
+        """((size, length + 1) token ids, (sentences, 4) places whose rows are counted in the batch)."""
+        first = used.get(self.key, 0)
+        used[self.key] = first + size
+        picked = [self._order(at // len(self.rows))[at % len(self.rows)] for at in range(first, first + size)]
+        places = [self.places[row] + (at - row, 0, 0, 0) for at, row in enumerate(picked)]
+        return torch.from_numpy(np.stack([self.rows[row] for row in picked]).astype(np.int64)), np.concatenate(places)
+
+    @lru_cache(maxsize=2)  # noqa: B019
+    def _order(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
+
+    def loss(self, heads, hidden: tuple[torch.Tensor, ...], places: np.ndarray) -> torch.Tensor:
+        """The mean over VIEWS of how far a sentence is from its own vector, and from telling it among the batch's.
+
+        hidden: the states (size, length, width) after 0, 1, 2, ... blocks, of this batch's rows.
+        """
+        row, first, end, number = torch.from_numpy(places.astype(np.int64)).to(hidden[0].device).T
+        wanted = self.vectors[number.cpu()].to(hidden[0].device, torch.float32)
+        losses = []
+        for head, (depth, view) in zip(heads, VIEWS, strict=True):
+            block = round(depth * (len(hidden) - 1))
+            if view == "mean":
+                sums = F.pad(hidden[block].float().cumsum(1), (0, 0, 1, 0))
+                state = (sums[row, end] - sums[row, first]) / (end - first)[:, None]
+            else:
+                state = hidden[block][row, end + (view == "answer")].float()
+            got = F.normalize(head(F.layer_norm(state, state.shape[-1:])), dim=-1)
+            among = F.cross_entropy(got @ wanted.T / 0.05, torch.arange(len(got), device=got.device))
+            losses.append(among + (1 - (got * wanted).sum(-1)).mean())
+        return torch.stack(losses).mean()
 
 
 class Mix:
@@ -145,9 +200,10 @@ def optimizers(model, lr: float, dtype: torch.dtype = torch.float32):
     ]
 
 
-def save(folder: Path, master, opts, state: dict) -> None:
+def save(folder: Path, master, heads, opts, state: dict) -> None:
     """Weights, optimizer states and counters as one safetensors file, written to a temporary name first."""
     tensors = {f"model.{name}": p.detach().cpu().contiguous() for name, p in master.named_parameters()}
+    tensors |= {f"heads.{name}": p.detach().cpu().contiguous() for name, p in heads.named_parameters()}
     for i, opt in enumerate(opts):
         for j, values in opt.state_dict()["state"].items():
             tensors |= {f"opt.{i}.{j}.{name}": torch.as_tensor(value).cpu() for name, value in values.items()}
@@ -155,7 +211,7 @@ def save(folder: Path, master, opts, state: dict) -> None:
     os.replace(folder / "checkpoint.tmp", folder / "checkpoint.safetensors")
 
 
-def load(folder: Path, master, opts) -> dict | None:
+def load(folder: Path, master, heads, opts) -> dict | None:
     """The counters of the last checkpoint, its tensors put where they belong; None if there is none."""
     path = folder / "checkpoint.safetensors"
     if not path.exists():
@@ -168,6 +224,8 @@ def load(folder: Path, master, opts) -> dict | None:
     with torch.no_grad():
         for name, p in master.named_parameters():
             p.copy_(tensors[f"model.{name}"])
+        for name, p in heads.named_parameters():
+            p.copy_(tensors[f"heads.{name}"])
     for i, opt in enumerate(opts):
         whole = opt.state_dict()
         for key, tensor in tensors.items():
@@ -215,7 +273,9 @@ def main() -> None:
     parser.add_argument("--run", default="run", help="name of the folder in WORK for checkpoint and log")
     parser.add_argument("--size", choices=SIZES, default="9m")
     parser.add_argument("--start", type=Path, help="folder of a model to start from, instead of random weights")
-    parser.add_argument("--stage", default="share", help="whose shares of the sources: share (then decay), or focus")
+    parser.add_argument("--stage", default="share", help="whose shares of the sources: share (then decay), focus, settle")
+    parser.add_argument("--meaning", type=float, default=0.0, help="weight of the second objective (meaning.py)")
+    parser.add_argument("--meaning-rows", type=float, default=0.625, help="share of the rows that are for it")
     parser.add_argument("--tokens", type=float, default=36e6)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop, with a checkpoint, after so many")
     parser.add_argument("--steps", type=int, help="stop, with a checkpoint, after so many in this call")
@@ -243,9 +303,13 @@ def main() -> None:
         master.load_state_dict(PhiForCausalLM.from_pretrained(options.start, dtype=torch.float32).state_dict())
     model = deepcopy(master).to(dtype)  # what computes
     opts = optimizers(master, options.lr, dtype)
-    state = load(folder, master, opts) or {"step": 0, "tokens": 0, "used": {}, "seconds": 0.0}
+    heads = torch.nn.ModuleList(torch.nn.Linear(SIZES[options.size][1], 384) for _ in VIEWS if options.meaning).to(device)
+    if options.meaning:
+        opts.append(torch.optim.AdamW(heads.parameters(), lr=options.lr, betas=(0.9, 0.95), weight_decay=0.0))
+    state = load(folder, master, heads, opts) or {"step": 0, "tokens": 0, "used": {}, "seconds": 0.0}
     stable = Mix(options.work, options.stage, 256, options.seed)
     decaying = Mix(options.work, "decay" if options.stage == "share" else options.stage, 512, options.seed)
+    meanings = {length: Meaning(options.work, length, options.seed) for length in (256, 512) if options.meaning}
     inner = sum(p.numel() for p in master.parameters()) - master.model.embed_tokens.weight.numel()
     print(f"{inner / 1e6:.1f} M parameters besides the embedding, {dtype}, {peak / 1e9:,.0f} GFLOP/s; {state}", flush=True)
 
@@ -268,9 +332,20 @@ def main() -> None:
         start = time.perf_counter()
         late = state["tokens"] > options.tokens * (1 - options.decay)
         mix = decaying if late else stable
-        rows = mix.batch(state["step"], options.batch // mix.length, state["used"]).to(device)
-        loss = token_loss(model, rows)
-        loss.backward()
+        count = options.batch // mix.length
+        spared = round(count * options.meaning_rows) if options.meaning else 0
+        rows = mix.batch(state["step"], count - spared, state["used"]).to(device)
+        meant = torch.zeros(())
+        if options.meaning:
+            chats, places = meanings[mix.length].batch(spared, state["used"])
+            both = torch.cat([rows, chats.to(device)])
+            out = model.model(input_ids=both[:, :-1], use_cache=False, output_hidden_states=True)
+            loss = next_token_loss(model, out.last_hidden_state, both)
+            meant = meanings[mix.length].loss(heads, tuple(h[len(rows) :] for h in out.hidden_states), places)
+            rows = both
+        else:
+            loss = token_loss(model, rows)
+        (loss + options.meaning * meant).backward()
         for low, high in zip(model.parameters(), master.parameters()):
             high.grad, low.grad = low.grad.float(), None
         norm = torch.nn.utils.clip_grad_norm_(master.parameters(), 1.0)
@@ -279,6 +354,7 @@ def main() -> None:
             for group in opt.param_groups:
                 group["lr"] = options.lr * factor
             opt.step()
+        heads.zero_grad()
         copy_weights()
         value = loss.item()  # waits for the GPU, so the clock below is true
         if not math.isfinite(value):
@@ -294,14 +370,16 @@ def main() -> None:
             "step": state["step"], "tokens": state["tokens"], "loss": round(value, 4), "lr": options.lr * factor,
             "grad_norm": round(norm.item(), 3), "tokens_per_second": round(speed), "mfu": round(speed * flops / peak, 3),
         }  # fmt: skip
+        if options.meaning:
+            line["meaning"] = round(meant.item(), 4)
         if state["step"] % options.every == 0:
             line["held_out"] = {name: round(nats, 4) for name, nats in held_out(master, options.work).items()}
-            save(folder, master, opts, state)
+            save(folder, master, heads, opts, state)
         with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
         if state["step"] % 20 == 0 or "held_out" in line:
             print(line, flush=True)
-    save(folder, master, opts, state)
+    save(folder, master, heads, opts, state)
 
 
 if __name__ == "__main__":

@@ -30,13 +30,34 @@ def work(tmp_path_factory):
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "rows").mkdir()
     (folder / "held_out").mkdir()
-    for source in prepare.manifest():
+    for source in (source for source in prepare.manifest() if source["kind"] != "pairs"):
         ids = [tokenizer.encode(prepare.render(document)).ids for document in documents]
         for length in prepare.LENGTHS:
             np.save(folder / "rows" / f"{source['name']}.{length}.npy", prepare.pack(ids, length))
         line = json.dumps([{"role": "user", "content": SENTENCES[0]}, {"role": "assistant", "content": SENTENCES[1]}])
         (folder / "held_out" / f"{source['name']}.jsonl").write_text((line + "\n") * 40, encoding="utf-8")
+    meanings(folder, tokenizer)
     return folder
+
+
+def meanings(work: Path, tokenizer) -> None:
+    """What meaning.py leaves, with a random vector a sentence instead of a teacher's."""
+    import meaning
+    import prepare
+
+    rng, mark = random.Random(2), {name: tokenizer.token_to_id(name) for name in prepare.SPECIAL}
+    ids = [tokenizer.encode(sentence).ids for sentence in SENTENCES]
+    chats = [(*meaning.chat(rng, ids, ids[at % len(ids)], mark), at % len(ids)) for at in range(40 * len(ids))]
+    vectors = np.random.default_rng(0).normal(size=(len(ids), 384))
+    (work / "meaning").mkdir()
+    np.save(work / "meaning" / "vectors.npy", (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16))
+    for length in prepare.LENGTHS:
+        rows, places = meaning.packed(chats, length, mark["<|pad|>"])
+        for row, first, end, number in places.tolist():
+            assert rows[row, first:end].tolist() == ids[number]
+            assert rows[row, end : end + 2].tolist() == [mark["<|end|>"], mark["<|assistant|>"]] and end + 1 < length
+        np.save(work / "meaning" / f"rows.{length}.npy", rows)
+        np.save(work / "meaning" / f"places.{length}.npy", places)
 
 
 def pretrain(work: Path, run: str, tokens: float, **options) -> list[dict]:
@@ -147,6 +168,30 @@ def test_training_lowers_the_loss_and_a_stopped_run_goes_on_bit_for_bit(work):
     assert a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+def test_the_second_objective_is_learnt_beside_the_first_and_goes_on_bit_for_bit(work):
+    whole = pretrain(work, "meant", tokens=24 * 1024, meaning=1)
+    assert whole[-1]["meaning"] < whole[0]["meaning"] - 0.5 and whole[-1]["loss"] < whole[0]["loss"] - 0.5
+    pretrain(work, "meant_parts", tokens=24 * 1024, meaning=1, steps=5)
+    parts = pretrain(work, "meant_parts", tokens=24 * 1024, meaning=1)
+    assert [(line["loss"], line["meaning"]) for line in parts] == [(line["loss"], line["meaning"]) for line in whole]
+
+
+def test_each_view_of_a_sentence_is_taken_where_it_stands(work):
+    """States that are the vectors themselves, and a map that hands them on, leave no loss; a place too far does."""
+    from train import VIEWS, Meaning
+
+    meaning = Meaning(work, 256, seed=0)
+    rows, places = meaning.batch(4, {})
+    hidden = [torch.zeros(4, 256, 384) for _ in range(4)]
+    for row, first, end, number in places.tolist():
+        vector = meaning.vectors[number].float()
+        hidden[0][row, first:end] = vector
+        hidden[2][row, end : end + 2] = vector
+    heads = [torch.nn.Identity() for _ in VIEWS]
+    near = meaning.loss(heads, tuple(hidden), places)
+    assert near < math.log(len(places)) and near < meaning.loss(heads, tuple(hidden), places + [0, 1, 1, 0]) - 0.5
+
+
 def test_an_exported_model_opens_in_plain_transformers_and_scores_as_it_did(work):
     from export import export
     from train import build
@@ -221,7 +266,7 @@ def test_a_text_file_that_is_not_the_manifests_is_refused(tmp_path):
         next(prepare.documents(source, tmp_path))
 
 
-@pytest.mark.parametrize("name", ["prepare", "train", "grounded"])
+@pytest.mark.parametrize("name", ["prepare", "train", "grounded", "meaning", "collect_pairs"])
 def test_the_examples_in_the_docstrings_are_true(name):
     import doctest
     import importlib
