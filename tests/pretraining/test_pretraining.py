@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,21 @@ def test_the_sources_shares_add_up_and_every_file_has_a_hash_and_a_licence():
     for source in sources:
         assert source["licence"] and source["from"]
         assert all(len(digest) == 64 for digest in source.get("files", {}).values())
+
+
+def test_the_kits_own_messages_share_no_seven_words_in_a_row_with_the_unseen_tickets():
+    import ftkit as ft
+
+    def runs(text):
+        words = re.findall(r"\w+", text.lower())
+        return {tuple(words[at : at + 7]) for at in range(len(words) - 6)}
+
+    rows = [line.split("\t") for line in (ROOT / "pretraining" / "pairs.tsv").read_text(encoding="utf-8").splitlines()]
+    assert len({english for english, _ in rows}) == len(rows) > 3000
+    for language, side in zip(("en", "vi"), zip(*rows, strict=True), strict=True):
+        unseen = set().union(*(runs(row.text) for row in ft.read_chats(ft.dataset(f"tickets_{language}_unseen"))))
+        ours = set().union(*(runs(text) for text in side))
+        assert len(unseen) > 1000 and len(ours) > 1000 and not ours & unseen
 
 
 def test_the_mix_follows_the_shares_and_reads_a_source_through_before_it_reads_it_again(work):
