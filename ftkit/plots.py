@@ -124,7 +124,8 @@ def side_by_side(reports: Sequence[Report], metric: str, title: str = "") -> Pic
             axes.annotate(number(score.value), (score.high, -i), (4, 0), textcoords="offset points", va="center")
         axes.set_yticks([-i for i in range(len(reports))], [report.model for report in reports])
         axes.set_xlim(0, 1.12 * max(1e-9, *(score.high for score in scores)))
-        axes.set(title=title, xlabel=say("{metric} · lines: 95 % interval").format(metric=metric))
+        axes.set_title(title, wrap=True)
+        axes.set_xlabel(say("{metric} · lines: 95 % interval").format(metric=metric))
     return Picture(figure, ", ".join(f"{report.model}: {score}" for report, score in zip(reports, scores)))
 
 
