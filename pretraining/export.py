@@ -27,8 +27,8 @@ TEMPLATE = (
 
 
 def export(work: Path, run: str, size: str, folder: Path, shard: str = "5GB") -> None:
-    model = build(size)
     weights = load_file(work / run / "checkpoint.safetensors")
+    model = build(size, len(weights["model.lm_head.weight"]))
     model.load_state_dict({key.removeprefix("model."): t for key, t in weights.items() if key.startswith("model.")})
     model.generation_config = GenerationConfig(bos_token_id=0, pad_token_id=1, eos_token_id=[2, 0], do_sample=False)
     model.to(torch.float16).save_pretrained(folder, max_shard_size=shard)

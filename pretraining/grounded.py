@@ -2,13 +2,15 @@
 
 What is asked is made up, what it is asked about is not: spans of running text in English or Vietnamese (`copying`), and
 questions that people really asked, with labels in words (`wishes`). `named` is tasks.py with the things in its sentences
-named by noun phrases of real text, so that a model cannot know them by heart and has to copy. Wordings: grounded.toml.
+named by noun phrases of real text, so that a model cannot know them by heart and has to copy; `things` does the same to what
+people said, and asks which thing they spoke of. Wordings: grounded.toml.
 """
 
 import json
 import random
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -24,6 +26,18 @@ PHRASE = {
     ),
     "vi": re.compile(r"\b(?:chiếc|cái|một|các|những|loại|bộ|con|chương trình) ((?:[^\W\d_]+ ){1,2}[^\W\d_]+)(?=[,.;:!?)])"),
 }
+NAMED = {
+    "en": re.compile(
+        r"\b(?:the|a|an|my|our|this|that|your|his|her|their|these|those) ((?:[a-z]{3,} ){0,2}[a-z]{3,})"
+        r"(?=[,.;:!?]|$| (?:of|in|on|at|with|and|was|is|that|which|from|to|for|i|has|but|because|when|you|we|did|are|were|by|after|before|again)\b)"
+    ),
+    "vi": re.compile(
+        r"\b(?:chiếc|cái|bộ|con|cuốn|quyển|đôi|tấm) ((?:[^\W\d_]+ )?[^\W\d_]+)"
+        r"(?=[,.;:!?)]|$| (?:của|tôi|mình|em|anh|chị|bị|đã|vẫn|có|không|là|thì|mà|ở|trong|với|và|này|đó|ấy|cho|từ|đang|sẽ|để)\b)"
+    ),
+}
+"""Where a person names a thing: after one of these words, before one of those."""
+DETERMINED = re.compile(r"\b(?:the|an?|my|our|this|that|your|his|her|their|chiếc|cái|bộ|con|cuốn|quyển|đôi|tấm)\b", re.IGNORECASE)
 LOOSE = {"and", "the", "that", "which", "who", "very", "not", "for", "with", "are", "was", "were", "has", "had", "have", "into"}
 
 
@@ -144,6 +158,30 @@ def _said(rng: random.Random, wordings: list[str], **values) -> str:
     return rng.choice(wordings).format(**values)
 
 
+FORMS = {
+    "json": lambda items: json.dumps(items, ensure_ascii=False), "lines": "\n".join, "commas": ", ".join, "spaces": " ".join,
+    "slashes": "/".join, "brackets": lambda items: " ".join(f"({item})" for item in items),
+    "quotes": lambda items: " ".join(f'"{item}"' for item in items), "bullets": lambda items: "\n".join(f"- {item}" for item in items),
+}  # fmt: skip
+
+
+def lists(language: str, texts: Iterable[str], seed: int) -> Iterator[Chat]:
+    """Chats without end that write words which do not belong together, common and rare ones, in another form."""
+    rng, ask, w = random.Random(f"lists {language} {seed}"), wordings(language), tasks.words(language)
+    counts = Counter(word for text in texts for word in re.findall(r"[^\W\d_]{2,}", text.lower()))
+    words = [word for word, count in counts.most_common(20_000) if count > 2]
+    while True:
+        count = rng.randint(1, 12)
+        items = [rng.choice(words[:4000] if rng.random() < 0.5 else words) for _ in range(count)]
+        if rng.random() < 0.3:
+            items = [f"{one} {rng.choice(words)}" if rng.random() < 0.6 else one for one in items]
+        if rng.random() < 0.15:
+            items = [item.capitalize() for item in items]
+        apart = [form for form in FORMS if form not in ("spaces", "slashes") or not any(" " in item for item in items)]
+        before, after = rng.sample(apart, 2) if rng.random() < 0.4 else (rng.choice(apart), "json")
+        yield lay_out(rng, w, rng.choice(ask[f"to_{after}"]), [FORMS[before](items)], [FORMS[after](items)])
+
+
 # --- wishes ----------------------------------------------------------------------------------------------------------
 
 
@@ -204,3 +242,47 @@ def named(language: str, found: list[str], seed: int) -> Iterator[Chat]:
     nouns = w["slots"]["noun"]
     mixed = nouns * max(1, len(found) // len(nouns)) + found
     yield from tasks.conversations(language, seed, w | {"slots": w["slots"] | {"noun": mixed}})
+
+
+# --- which thing -----------------------------------------------------------------------------------------------------
+
+
+def things(language: str, lines: Iterable[str], found: list[str], seed: int) -> Iterator[Chat]:
+    """Chats without end about lines whose one named thing is another now: a phrase of real text, or two that never met."""
+    rng, ask, w = random.Random(f"things {language} {seed}"), wordings(language), tasks.words(language)
+    lines = list(lines)
+    frames = [(line[: hit.start(1)], line[hit.end(1) :]) for line in lines if (hit := _only(NAMED[language], line))]
+    without = [line for line in lines if not DETERMINED.search(line)]
+    words = sorted({word for phrase in found for word in phrase.split()})
+    while True:
+        thing = rng.choice(found) if rng.random() < 0.5 else " ".join(rng.sample(words, rng.choice([1, 2, 2, 3])))
+        if rng.random() < 0.12:
+            thing, text = None, rng.choice(without)
+        else:
+            before, after = rng.choice(frames)
+            if language == "en":
+                before = re.sub(r"\b([Aa])n? $", r"\1n " if thing[0] in "aeiou" else r"\1 ", before)
+            text = before + thing + after
+        code = tasks.draw(rng, w, "code") if rng.random() < 0.35 else None
+        if code:
+            parts = [text if text[-1] in ".?!" else f"{text}.", _said(rng, ask["numbered"], x=code)]
+            text = " ".join(parts if rng.random() < 0.6 else parts[::-1])
+        if rng.random() < 0.3:
+            text = f"{text} {rng.choice(without)}" if rng.random() < 0.5 else f"{rng.choice(without)} {text}"
+        if rng.random() < 0.15:
+            text, thing, code = text.lower(), thing and thing.lower(), code and code.lower()
+        if thing and rng.random() < 0.25:
+            yield lay_out(rng, w, rng.choice(ask["which"]), [text], [thing])
+            continue
+        answer = {rng.choice(ask["thing"]): thing}
+        if rng.random() < 0.5:
+            answer[rng.choice(ask["code"])] = code
+        keys = rng.sample(list(answer), len(answer))
+        instruction = _said(rng, ask["fields"], labels=", ".join(keys))
+        yield lay_out(rng, w, instruction, [text], [json.dumps({key: answer[key] for key in keys}, ensure_ascii=False)])
+
+
+def _only(pattern: re.Pattern, line: str) -> re.Match | None:
+    """The only match in a line whose words are none of LOOSE; None if there are more, or none."""
+    hits = list(pattern.finditer(line))
+    return hits[0] if len(hits) == 1 and not LOOSE & set(hits[0][1].split()) else None

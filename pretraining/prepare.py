@@ -79,6 +79,15 @@ def generated(source: dict, text: Path) -> Iterator[Document]:
             return grounded.copying(source["language"], list(itertools.islice(lines, 200_000)), seed=1)
         case "named":
             return grounded.named(source["language"], grounded.phrases(source["language"], some(source, text)), seed=1)
+        case "lists":
+            return grounded.lists(source["language"], some(source, text), seed=1)
+        case "things":
+            pieces, column = some(source, text), ("en", "vi").index(source["language"])
+            said = [line.split("\t")[column] for line in (HERE / "pairs.tsv").read_text(encoding="utf-8").splitlines()]
+            labelled = [piece for piece in pieces if '"label": "' in piece]
+            said += [json.loads(line)["text"] for piece in labelled for line in piece.splitlines() if line[:1] + line[-1:] == "{}"]
+            lines = itertools.chain(said, itertools.islice(grounded.sentences(pieces), 20_000))
+            return grounded.things(source["language"], lines, grounded.phrases(source["language"], pieces), seed=1)
         case other:
             raise SystemExit(f"sources.toml: {source['name']}: no such maker: {other}")
 
@@ -161,7 +170,7 @@ def main() -> None:
     parser.add_argument("text", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--rows", type=int, default=20_000, help="at most so many rows of 256 a source")
-    parser.add_argument("--stage", default="share", choices=("share", "focus"), help="the stage to prepare for")
+    parser.add_argument("--stage", default="share", choices=("share", "focus", "close"), help="the stage to prepare for")
     parser.add_argument("--only", nargs="*", help="make the rows of these sources again, with the tokenizer there is")
     parser.add_argument("--last", action="store_true", help="a source's last documents first, which a stage before has not read")
     options = parser.parse_args()

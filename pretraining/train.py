@@ -30,7 +30,8 @@ from transformers import PhiConfig, PhiForCausalLM
 HERE = Path(__file__).parent
 SIZES = {"9m": (6, 256, 4), "34m": (8, 512, 8), "tiny": (2, 32, 2)}
 """(layers, width, heads)"""
-PAD = 1
+PAD, ASSISTANT, MARKS = 1, 5, 6
+"""Token ids: the padding, the mark before an assistant's turn, and the first that is no mark."""
 
 
 def build(size: str, vocabulary: int = 8192) -> PhiForCausalLM:
@@ -54,19 +55,40 @@ def build(size: str, vocabulary: int = 8192) -> PhiForCausalLM:
     return model
 
 
-def token_loss(model, rows: torch.Tensor) -> torch.Tensor:
-    """The mean cross-entropy in nats of each row's next tokens."""
-    return next_token_loss(model, model.model(input_ids=rows[:, :-1], use_cache=False).last_hidden_state, rows)
+def token_loss(model, rows: torch.Tensor, others: float = 1.0) -> torch.Tensor:
+    """The mean cross-entropy in nats of each row's next tokens; ``others`` is the weight of those no assistant says."""
+    return next_token_loss(model, model.model(input_ids=rows[:, :-1], use_cache=False).last_hidden_state, rows, others)
 
 
-def next_token_loss(model, hidden: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+def next_token_loss(model, hidden: torch.Tensor, rows: torch.Tensor, others: float = 1.0) -> torch.Tensor:
     """The same from the last hidden states (rows, length, width)."""
-    losses = F.cross_entropy(model.lm_head(hidden).flatten(0, 1), rows[:, 1:].flatten(), ignore_index=PAD, reduction="none")
-    return losses.float().sum() / (rows[:, 1:] != PAD).sum()
+    losses = F.cross_entropy(model.lm_head(hidden).flatten(0, 1), rows[:, 1:].flatten(), reduction="none").float()
+    weights = torch.where(answered(rows), 1.0, others).masked_fill(rows[:, 1:] == PAD, 0.0).flatten()
+    return losses @ weights / weights.sum()
+
+
+def answered(rows: torch.Tensor) -> torch.Tensor:
+    """Which tokens after the first belong to an assistant's turn, the mark that ends it included: (rows, length), true or false.
+
+    >>> answered(torch.tensor([[0, 4, 70, 2, 5, 80, 2, 4]])).int().tolist()
+    [[0, 0, 0, 0, 1, 1, 0]]
+    """
+    marks = torch.arange(rows.shape[1], device=rows.device).where(rows < MARKS, 0).cummax(1).values
+    return rows.gather(1, marks)[:, :-1] == ASSISTANT
 
 
 VIEWS = ((0, "mean"), (2 / 3, "end"), (2 / 3, "answer"))
 """Where a sentence's meaning is asked for: (after which part of the blocks, at which token). The last third can use it."""
+
+
+def first_states(model, ids: torch.Tensor) -> list[torch.Tensor]:
+    """The states (rows, length, width) after 0, 1, 2, ... blocks, up to the last that VIEWS looks at; no head, no norm."""
+    inner = model.model
+    states = [inner.embed_tokens(ids)]
+    turned = inner.rotary_emb(states[0], torch.arange(ids.shape[1], device=ids.device)[None])
+    for block in inner.layers[: round(max(depth for depth, _ in VIEWS) * len(inner.layers))]:
+        states.append(block(states[-1], position_embeddings=turned))
+    return states
 
 
 class Meaning:
@@ -91,16 +113,16 @@ class Meaning:
     def _order(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
 
-    def loss(self, heads, hidden: tuple[torch.Tensor, ...], places: np.ndarray) -> torch.Tensor:
+    def loss(self, heads, hidden: list[torch.Tensor], layers: int, places: np.ndarray) -> torch.Tensor:
         """The mean over VIEWS of how far a sentence is from its own vector, and from telling it among the batch's.
 
-        hidden: the states (size, length, width) after 0, 1, 2, ... blocks, of this batch's rows.
+        hidden: the states (size, length, width) after 0, 1, 2, ... of the model's layers, of this batch's rows.
         """
         row, first, end, number = torch.from_numpy(places.astype(np.int64)).to(hidden[0].device).T
         wanted = self.vectors[number.cpu()].to(hidden[0].device, torch.float32)
         losses = []
         for head, (depth, view) in zip(heads, VIEWS, strict=True):
-            block = round(depth * (len(hidden) - 1))
+            block = round(depth * layers)
             if view == "mean":
                 sums = F.pad(hidden[block].float().cumsum(1), (0, 0, 1, 0))
                 state = (sums[row, end] - sums[row, first]) / (end - first)[:, None]
@@ -221,6 +243,8 @@ def load(folder: Path, master, heads, opts) -> dict | None:
     with safe_open(path, "pt") as file:
         state = json.loads(file.metadata()["state"])
     tensors = load_file(path)
+    if any(f"heads.{name}" not in tensors for name, _ in heads.named_parameters()):
+        sys.exit(f"{path}: made without --meaning; leave it out, or export the model and --start from it under another --run")
     with torch.no_grad():
         for name, p in master.named_parameters():
             p.copy_(tensors[f"model.{name}"])
@@ -276,6 +300,7 @@ def main() -> None:
     parser.add_argument("--stage", default="share", help="whose shares of the sources: share (then decay), focus, settle")
     parser.add_argument("--meaning", type=float, default=0.0, help="weight of the second objective (meaning.py)")
     parser.add_argument("--meaning-rows", type=float, default=0.625, help="share of the rows that are for it")
+    parser.add_argument("--others", type=float, default=1.0, help="weight in the loss of tokens that no assistant says")
     parser.add_argument("--tokens", type=float, default=36e6)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop, with a checkpoint, after so many")
     parser.add_argument("--steps", type=int, help="stop, with a checkpoint, after so many in this call")
@@ -298,9 +323,10 @@ def main() -> None:
     fastest = torch.bfloat16 if speeds[torch.bfloat16] > 1.5 * speeds[torch.float32] else torch.float32
     dtype = getattr(torch, options.dtype) if options.dtype else fastest
     peak = speeds[dtype]
-    master = build(options.size).to(device)  # fp32: what the optimizers change
-    if options.start:
-        master.load_state_dict(PhiForCausalLM.from_pretrained(options.start, dtype=torch.float32).state_dict())
+    begins = PhiForCausalLM.from_pretrained(options.start, dtype=torch.float32) if options.start else None
+    master = build(options.size, begins.vocab_size if begins else 8192).to(device)  # fp32: what the optimizers change
+    if begins:
+        master.load_state_dict(begins.state_dict())
     model = deepcopy(master).to(dtype)  # what computes
     opts = optimizers(master, options.lr, dtype)
     heads = torch.nn.ModuleList(torch.nn.Linear(SIZES[options.size][1], 384) for _ in VIEWS if options.meaning).to(device)
@@ -311,6 +337,7 @@ def main() -> None:
     decaying = Mix(options.work, "decay" if options.stage == "share" else options.stage, 512, options.seed)
     meanings = {length: Meaning(options.work, length, options.seed) for length in (256, 512) if options.meaning}
     inner = sum(p.numel() for p in master.parameters()) - master.model.embed_tokens.weight.numel()
+    block = sum(p.numel() for p in master.model.layers[0].parameters())
     print(f"{inner / 1e6:.1f} M parameters besides the embedding, {dtype}, {peak / 1e9:,.0f} GFLOP/s; {state}", flush=True)
 
     def copy_weights() -> None:
@@ -335,17 +362,13 @@ def main() -> None:
         count = options.batch // mix.length
         spared = round(count * options.meaning_rows) if options.meaning else 0
         rows = mix.batch(state["step"], count - spared, state["used"]).to(device)
-        meant = torch.zeros(())
+        loss = token_loss(model, rows, options.others)
+        loss.backward()
         if options.meaning:
             chats, places = meanings[mix.length].batch(spared, state["used"])
-            both = torch.cat([rows, chats.to(device)])
-            out = model.model(input_ids=both[:, :-1], use_cache=False, output_hidden_states=True)
-            loss = next_token_loss(model, out.last_hidden_state, both)
-            meant = meanings[mix.length].loss(heads, tuple(h[len(rows) :] for h in out.hidden_states), places)
-            rows = both
-        else:
-            loss = token_loss(model, rows)
-        (loss + options.meaning * meant).backward()
+            hidden = first_states(model, chats[:, :-1].to(device))
+            meant = meanings[mix.length].loss(heads, hidden, len(model.model.layers), places)
+            (options.meaning * meant).backward()
         for low, high in zip(model.parameters(), master.parameters()):
             high.grad, low.grad = low.grad.float(), None
         norm = torch.nn.utils.clip_grad_norm_(master.parameters(), 1.0)
@@ -361,14 +384,16 @@ def main() -> None:
             sys.exit(f"step {state['step']}: the loss is {value}; the last checkpoint in {folder} is intact")
         seconds = time.perf_counter() - start
         state["step"] += 1
-        state["tokens"] += rows.shape[0] * mix.length
+        state["tokens"] += count * mix.length
         state["seconds"] += seconds
-        speed = rows.shape[0] * mix.length / seconds
+        speed = count * mix.length / seconds
         layers, width, _ = SIZES[options.size]
-        flops = 6 * inner + 6 * mix.length * width * layers  # attention: half of the pairs are masked
+        seen = round(max(depth for depth, _ in VIEWS) * layers)  # blocks that the second objective's rows go through
+        attention = 6 * mix.length * width  # a block: half of the pairs are masked
+        flops = (count - spared) * (6 * inner + attention * layers) + spared * (6 * block + attention) * seen
         line = {
             "step": state["step"], "tokens": state["tokens"], "loss": round(value, 4), "lr": options.lr * factor,
-            "grad_norm": round(norm.item(), 3), "tokens_per_second": round(speed), "mfu": round(speed * flops / peak, 3),
+            "grad_norm": round(norm.item(), 3), "tokens_per_second": round(speed), "mfu": round(flops * mix.length / seconds / peak, 3),
         }  # fmt: skip
         if options.meaning:
             line["meaning"] = round(meant.item(), 4)

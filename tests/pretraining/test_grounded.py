@@ -76,6 +76,32 @@ def test_half_of_the_things_in_named_tasks_are_called_by_the_given_phrases():
     assert count(plain) == 0 and count(chats) > 40
 
 
+SAID = {
+    "en": ["Please send my blue kettle back.", "The lid of a jar is gone", "I lost the ticket and a coat.", "call me at noon"],
+    "vi": ["Cho mình đổi cái ấm đó nha.", "Chiếc nón bị rách rồi", "Mất cái vé và cái áo.", "mai gọi lại giúp"],
+}
+"""Two with one thing that is named, one with two, one with none."""
+
+
+@pytest.mark.parametrize("language", ["en", "vi"])
+def test_the_thing_that_is_asked_for_stands_in_its_message_in_place_of_another(language):
+    found = ["zxq widget", "violin bow", "apron"]
+    chats = list(islice(grounded.things(language, SAID[language], found, seed=0), 800))
+    assert chats == list(islice(grounded.things(language, SAID[language], found, seed=0), 800))
+    null = 0
+    for chat in chats:
+        asked, answer = "\n".join(turn["content"] for turn in chat[:-1]), chat[-1]["content"]
+        values = list(json.loads(answer).values()) if answer.startswith("{") else [answer]
+        assert all(value is None or value in asked for value in values), (asked, answer)
+        assert "kettle" not in asked and "jar" not in asked and "ticket" not in asked and "ấm" not in asked and "vé" not in asked
+        null += None in values
+    assert 100 < null < 600
+    words = {word for phrase in found for word in phrase.split()}
+    together = " ".join(str(chat).lower() for chat in chats)
+    assert any(f"{a} {b}" in together for a in words for b in words if f"{a} {b}" not in " ".join(found))
+    assert language == "vi" or ("an apron" in together and "a apron" not in together)
+
+
 def test_noun_phrases_are_short_lower_case_and_without_loose_words():
     text = "He took the Captain and his very old brass lamp, then a small boat of the house, which the men and the dog."
     assert grounded.phrases("en", [text]) == ["small boat", "house", "men", "dog"]

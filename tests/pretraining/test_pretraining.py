@@ -125,7 +125,7 @@ def test_the_sources_shares_add_up_and_every_file_has_a_hash_and_a_licence():
     import prepare
 
     sources = prepare.manifest()
-    for share in ("share", "decay", "focus", "settle"):  # the mix divides by the sum
+    for share in ("share", "decay", "focus", "settle", "things", "lists", "close"):  # the mix divides by the sum
         assert math.isclose(sum(source.get(share, 0) for source in sources), 1.0, abs_tol=0.01)
     for source in sources:
         assert source["licence"] and source["from"]
@@ -192,6 +192,13 @@ def test_the_second_objective_is_learnt_beside_the_first_and_goes_on_bit_for_bit
     assert [(line["loss"], line["meaning"]) for line in parts] == [(line["loss"], line["meaning"]) for line in whole]
 
 
+def test_a_run_that_was_begun_without_the_second_objective_says_so(work):
+    pretrain(work, "alone", tokens=1024)
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        pretrain(work, "alone", tokens=2048, meaning=1)
+    assert "made without --meaning" in failed.value.stderr and "Traceback" not in failed.value.stderr
+
+
 def test_each_view_of_a_sentence_is_taken_where_it_stands(work):
     """States that are the vectors themselves, and a map that hands them on, leave no loss; a place too far does."""
     from train import VIEWS, Meaning
@@ -204,8 +211,22 @@ def test_each_view_of_a_sentence_is_taken_where_it_stands(work):
         hidden[0][row, first:end] = vector
         hidden[2][row, end : end + 2] = vector
     heads = [torch.nn.Identity() for _ in VIEWS]
-    near = meaning.loss(heads, tuple(hidden), places)
-    assert near < math.log(len(places)) and near < meaning.loss(heads, tuple(hidden), places + [0, 1, 1, 0]) - 0.5
+    near = meaning.loss(heads, hidden, 3, places)
+    assert near < math.log(len(places)) and near < meaning.loss(heads, hidden, 3, places + [0, 1, 1, 0]) - 0.5
+
+
+def test_the_states_that_are_looked_at_are_those_of_transformers(work):
+    from train import build, first_states
+
+    torch.manual_seed(0)
+    model, ids = build("tiny").eval(), torch.randint(0, 400, (3, 40))
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.2)
+    ours = first_states(model, ids)
+    theirs = model.model(input_ids=ids, output_hidden_states=True).hidden_states
+    assert len(ours) == 2  # the embeddings, and the first of two blocks
+    for got, wanted in zip(ours, theirs):
+        assert torch.allclose(got, wanted, atol=1e-5)
 
 
 def test_an_exported_model_opens_in_plain_transformers_and_scores_as_it_did(work):
@@ -255,6 +276,58 @@ def test_a_model_handed_on_in_pieces_is_where_the_next_run_starts(work):
     assert torch.allclose(after[name], before[name], atol=1e-3) and not torch.equal(after[name], before[name])
 
 
+def test_only_what_an_assistant_says_counts_in_full(work):
+    """Against torch's own cross-entropy on the tokens that are meant."""
+    from train import build, next_token_loss
+
+    torch.manual_seed(0)
+    model, rows = build("tiny"), torch.tensor([[0, 3, 40, 2, 4, 50, 51, 2, 5, 60, 61, 2, 0, 70, 1, 1]])
+    hidden = torch.randn(1, 15, 32)
+    torch.nn.init.normal_(model.lm_head.weight)
+    every = torch.nn.functional.cross_entropy(model.lm_head(hidden)[0], rows[0, 1:], reduction="none")
+    said, pads = torch.zeros(15, dtype=bool), torch.zeros(15, dtype=bool)
+    said[8:11], pads[13:] = True, True  # 60, 61 and the mark that ends them
+    assert next_token_loss(model, hidden, rows, 0.0).item() == pytest.approx(every[said].mean().item(), rel=1e-5)
+    assert next_token_loss(model, hidden, rows).item() == pytest.approx(every[~pads].mean().item(), rel=1e-5)
+    mixed = (every[said].sum() + 0.25 * every[~said & ~pads].sum()) / (3 + 0.25 * 10)
+    assert next_token_loss(model, hidden, rows, 0.25).item() == pytest.approx(mixed.item(), rel=1e-5)
+
+
+def test_a_word_known_after_a_space_gets_a_token_without_it_and_no_text_is_read_otherwise(work, tmp_path):
+    """The tokenizers library is the oracle of the merges; the old tokens keep their numbers and their weights."""
+    import expand
+    from tokenizers import Tokenizer
+    from transformers import PhiForCausalLM
+    from train import build
+
+    old = Tokenizer.from_file(str(work / "tokenizer.json"))
+    model = build("tiny", old.get_vocab_size())
+    torch.nn.init.normal_(model.lm_head.weight)
+    model.save_pretrained(tmp_path / "old")
+    old.save(str(tmp_path / "old" / "tokenizer.json"))
+    rank = {tuple(pair): at for at, pair in enumerate(json.loads(old.to_str())["model"]["merges"])}
+    for word in ("sings", "waits", "nurse", "homes"):
+        assert expand.pieces(word, rank) == old.encode(word).tokens
+    before, _ = old.encode("sings"), subprocess.run(
+        [sys.executable, ROOT / "pretraining" / "expand.py", tmp_path / "old", tmp_path / "new"], check=True, capture_output=True
+    )  # fmt: skip
+    new = Tokenizer.from_file(str(tmp_path / "new" / "tokenizer.json"))
+    assert len(before.ids) > 1 and len(new.encode("sings").ids) == 1 and new.encode(" sings").ids == old.encode(" sings").ids
+    for text in (*SENTENCES, '{"who": "nurse", "where": "river"}', "đọc", "12 homes"):
+        assert new.decode(new.encode(text).ids) == text
+    wide = PhiForCausalLM.from_pretrained(tmp_path / "new")
+    assert wide.lm_head.weight.shape == (new.get_vocab_size(), 32) and wide.config.vocab_size == new.get_vocab_size()
+    ids = torch.tensor([old.encode(SENTENCES[0]).ids])
+    with torch.inference_mode():
+        logits, count = wide(ids).logits, old.get_vocab_size()
+        assert torch.allclose(logits[..., :count], model.eval()(ids).logits, atol=1e-4)
+    rows, table = {token: new.token_to_id(token) for token in ("sings", "Ġsings")}, wide.model.embed_tokens.weight
+    moved = table[rows["sings"]] - table[rows["Ġsings"]]
+    twins = [(new.token_to_id(t), i) for t, i in old.get_vocab().items() if t[0] == "Ġ" and t[1:] in old.get_vocab() and len(t) > 1]
+    known = torch.stack([table[old.token_to_id(new.id_to_token(a)[1:])] - table[a] for a, _ in twins]).mean(0)
+    assert torch.allclose(moved, known, atol=1e-4)
+
+
 def test_muon_takes_torchs_own_steps():
     from train import Muon
 
@@ -282,7 +355,7 @@ def test_a_text_file_that_is_not_the_manifests_is_refused(tmp_path):
         next(prepare.documents(source, tmp_path))
 
 
-@pytest.mark.parametrize("name", ["prepare", "train", "grounded", "meaning", "collect_pairs"])
+@pytest.mark.parametrize("name", ["prepare", "train", "grounded", "meaning", "collect_pairs", "expand"])
 def test_the_examples_in_the_docstrings_are_true(name):
     import doctest
     import importlib
