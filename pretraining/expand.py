@@ -14,49 +14,31 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import decoders
+from tokenizers import decoders, models
 
 SPACE = "Ġ"
 MOST = 3
 """Pieces of a word at most: more would bring in many pieces that are no words."""
 
 
-def pieces(word: str, rank: dict[tuple[str, str], int]) -> list[str]:
-    """A word's byte-pair encoding, the merge of the lowest rank first.
-
-    >>> pieces("lower", {("l", "o"): 0, ("e", "r"): 1, ("lo", "w"): 2})
-    ['low', 'er']
-    """
-    parts = list(word)
-    while len(parts) > 1:
-        best = min(zip(parts, parts[1:]), key=lambda pair: rank.get(pair, len(rank)))
-        if best not in rank:
-            break
-        at, joined = 0, []
-        while at < len(parts):
-            two = tuple(parts[at : at + 2]) == best
-            joined.append("".join(best) if two else parts[at])
-            at += 2 if two else 1
-        parts = joined
-    return parts
-
-
 def expand(model: dict) -> list[tuple[str, list[str]]]:
     """The tokens added to a BPE model of tokenizer.json (changed in place), each with the tokens that it may start from."""
     vocabulary: dict[str, int] = model["vocab"]
-    rank = {tuple(pair): at for at, pair in enumerate(model["merges"])}
+    merges = [tuple(pair) for pair in model["merges"]]
+    bpe = models.BPE(vocabulary, merges)
     added = []
     for word in [token[1:] for token in sorted(vocabulary, key=vocabulary.get) if token.startswith(SPACE)]:
-        parts = pieces(word, rank)
+        parts = [part.value for part in bpe.tokenize(word)]
         if not 1 < len(parts) <= MOST or not decoders.ByteLevel().decode([word]).isalpha():
             continue
         for upto in range(2, len(parts) + 1):
             left, token = "".join(parts[: upto - 1]), "".join(parts[:upto])
-            rank[left, parts[upto - 1]] = len(rank)
-            model["merges"].append([left, parts[upto - 1]])
+            merges.append((left, parts[upto - 1]))
             if token not in vocabulary:
                 vocabulary[token] = len(vocabulary)
                 added.append((token, [SPACE + token] if SPACE + token in vocabulary else [left, parts[upto - 1]]))
+        bpe = models.BPE(vocabulary, merges)
+    model["merges"] = [list(pair) for pair in merges]
     return added
 
 
@@ -64,11 +46,11 @@ def grown(table: torch.Tensor, vocabulary: dict[str, int], old: int, added: list
     """An embedding or a head (old, width) with a row for each added token."""
     both = [(vocabulary[token], vocabulary[token[1:]]) for token in list(vocabulary)[:old] if token[0] == SPACE and token[1:] in vocabulary]
     with_space, without = torch.tensor([pair for pair in both if pair[1] < old]).T
-    wide = table.float()
+    wide = torch.cat([table.float(), torch.zeros(len(added), table.shape[1])])
     shift = (wide[without] - wide[with_space]).mean(0)
-    for _, start in added:
-        row = wide[[vocabulary[token] for token in start]].mean(0)
-        wide = torch.cat([wide, (row + shift if len(start) == 1 else row)[None]])
+    for token, start in added:
+        row = wide[[vocabulary[one] for one in start]].mean(0)
+        wide[vocabulary[token]] = row + shift if len(start) == 1 else row
     return wide.to(table.dtype)
 
 

@@ -81,12 +81,17 @@ VIEWS = ((0, "mean"), (2 / 3, "end"), (2 / 3, "answer"))
 """Where a sentence's meaning is asked for: (after which part of the blocks, at which token). The last third can use it."""
 
 
+def looked_at(layers: int) -> int:
+    """How many blocks the deepest of VIEWS has gone through."""
+    return round(max(depth for depth, _ in VIEWS) * layers)
+
+
 def first_states(model, ids: torch.Tensor) -> list[torch.Tensor]:
     """The states (rows, length, width) after 0, 1, 2, ... blocks, up to the last that VIEWS looks at; no head, no norm."""
     inner = model.model
     states = [inner.embed_tokens(ids)]
     turned = inner.rotary_emb(states[0], torch.arange(ids.shape[1], device=ids.device)[None])
-    for block in inner.layers[: round(max(depth for depth, _ in VIEWS) * len(inner.layers))]:
+    for block in inner.layers[: looked_at(len(inner.layers))]:
         states.append(block(states[-1], position_embeddings=turned))
     return states
 
@@ -297,7 +302,7 @@ def main() -> None:
     parser.add_argument("--run", default="run", help="name of the folder in WORK for checkpoint and log")
     parser.add_argument("--size", choices=SIZES, default="9m")
     parser.add_argument("--start", type=Path, help="folder of a model to start from, instead of random weights")
-    parser.add_argument("--stage", default="share", help="whose shares of the sources: share (then decay), focus, settle")
+    parser.add_argument("--stage", default="share", help="whose shares of the sources: share (then decay), focus, settle, things, lists, close")
     parser.add_argument("--meaning", type=float, default=0.0, help="weight of the second objective (meaning.py)")
     parser.add_argument("--meaning-rows", type=float, default=0.625, help="share of the rows that are for it")
     parser.add_argument("--others", type=float, default=1.0, help="weight in the loss of tokens that no assistant says")
@@ -323,10 +328,13 @@ def main() -> None:
     fastest = torch.bfloat16 if speeds[torch.bfloat16] > 1.5 * speeds[torch.float32] else torch.float32
     dtype = getattr(torch, options.dtype) if options.dtype else fastest
     peak = speeds[dtype]
-    begins = PhiForCausalLM.from_pretrained(options.start, dtype=torch.float32) if options.start else None
-    master = build(options.size, begins.vocab_size if begins else 8192).to(device)  # fp32: what the optimizers change
-    if begins:
+    if options.start:
+        begins = PhiForCausalLM.from_pretrained(options.start, dtype=torch.float32)
+        master = build(options.size, begins.vocab_size)
         master.load_state_dict(begins.state_dict())
+    else:
+        master = build(options.size)
+    master.to(device)  # fp32: what the optimizers change
     model = deepcopy(master).to(dtype)  # what computes
     opts = optimizers(master, options.lr, dtype)
     heads = torch.nn.ModuleList(torch.nn.Linear(SIZES[options.size][1], 384) for _ in VIEWS if options.meaning).to(device)
@@ -388,9 +396,8 @@ def main() -> None:
         state["seconds"] += seconds
         speed = count * mix.length / seconds
         layers, width, _ = SIZES[options.size]
-        seen = round(max(depth for depth, _ in VIEWS) * layers)  # blocks that the second objective's rows go through
         attention = 6 * mix.length * width  # a block: half of the pairs are masked
-        flops = (count - spared) * (6 * inner + attention * layers) + spared * (6 * block + attention) * seen
+        flops = (count - spared) * (6 * inner + attention * layers) + spared * (6 * block + attention) * looked_at(layers)
         line = {
             "step": state["step"], "tokens": state["tokens"], "loss": round(value, 4), "lr": options.lr * factor,
             "grad_norm": round(norm.item(), 3), "tokens_per_second": round(speed), "mfu": round(flops * mix.length / seconds / peak, 3),

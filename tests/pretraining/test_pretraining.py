@@ -294,7 +294,7 @@ def test_only_what_an_assistant_says_counts_in_full(work):
 
 
 def test_a_word_known_after_a_space_gets_a_token_without_it_and_no_text_is_read_otherwise(work, tmp_path):
-    """The tokenizers library is the oracle of the merges; the old tokens keep their numbers and their weights."""
+    """As plain tokenizers and transformers read it; the old tokens keep their numbers and their weights."""
     import expand
     from tokenizers import Tokenizer
     from transformers import PhiForCausalLM
@@ -305,14 +305,10 @@ def test_a_word_known_after_a_space_gets_a_token_without_it_and_no_text_is_read_
     torch.nn.init.normal_(model.lm_head.weight)
     model.save_pretrained(tmp_path / "old")
     old.save(str(tmp_path / "old" / "tokenizer.json"))
-    rank = {tuple(pair): at for at, pair in enumerate(json.loads(old.to_str())["model"]["merges"])}
-    for word in ("sings", "waits", "nurse", "homes"):
-        assert expand.pieces(word, rank) == old.encode(word).tokens
-    before, _ = old.encode("sings"), subprocess.run(
-        [sys.executable, ROOT / "pretraining" / "expand.py", tmp_path / "old", tmp_path / "new"], check=True, capture_output=True
-    )  # fmt: skip
+    command = [sys.executable, ROOT / "pretraining" / "expand.py", tmp_path / "old", tmp_path / "new"]
+    subprocess.run(command, check=True, capture_output=True)
     new = Tokenizer.from_file(str(tmp_path / "new" / "tokenizer.json"))
-    assert len(before.ids) > 1 and len(new.encode("sings").ids) == 1 and new.encode(" sings").ids == old.encode(" sings").ids
+    assert len(old.encode("sings").ids) > 1 and len(new.encode("sings").ids) == 1 and new.encode(" sings").ids == old.encode(" sings").ids
     for text in (*SENTENCES, '{"who": "nurse", "where": "river"}', "đọc", "12 homes"):
         assert new.decode(new.encode(text).ids) == text
     wide = PhiForCausalLM.from_pretrained(tmp_path / "new")
@@ -321,11 +317,10 @@ def test_a_word_known_after_a_space_gets_a_token_without_it_and_no_text_is_read_
     with torch.inference_mode():
         logits, count = wide(ids).logits, old.get_vocab_size()
         assert torch.allclose(logits[..., :count], model.eval()(ids).logits, atol=1e-4)
-    rows, table = {token: new.token_to_id(token) for token in ("sings", "Ġsings")}, wide.model.embed_tokens.weight
-    moved = table[rows["sings"]] - table[rows["Ġsings"]]
-    twins = [(new.token_to_id(t), i) for t, i in old.get_vocab().items() if t[0] == "Ġ" and t[1:] in old.get_vocab() and len(t) > 1]
-    known = torch.stack([table[old.token_to_id(new.id_to_token(a)[1:])] - table[a] for a, _ in twins]).mean(0)
-    assert torch.allclose(moved, known, atol=1e-4)
+    table, ids = wide.model.embed_tokens.weight, old.get_vocab()
+    both = [(ids[token], ids[token[1:]]) for token in ids if token[0] == "Ġ" and token[1:] in ids]
+    shift = torch.stack([table[without] - table[with_space] for with_space, without in both]).mean(0)
+    assert torch.allclose(table[new.token_to_id("sings")], table[new.token_to_id("Ġsings")] + shift, atol=1e-4)
 
 
 def test_muon_takes_torchs_own_steps():
@@ -355,7 +350,7 @@ def test_a_text_file_that_is_not_the_manifests_is_refused(tmp_path):
         next(prepare.documents(source, tmp_path))
 
 
-@pytest.mark.parametrize("name", ["prepare", "train", "grounded", "meaning", "collect_pairs", "expand"])
+@pytest.mark.parametrize("name", ["prepare", "train", "grounded", "meaning", "collect_pairs"])
 def test_the_examples_in_the_docstrings_are_true(name):
     import doctest
     import importlib
