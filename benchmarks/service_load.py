@@ -44,12 +44,12 @@ def take_part(url: str, key: str) -> dict[str, list[float]]:
         begun = time.perf_counter()
         file = timed("upload", lambda: client.files.create(file=("rows.jsonl", rows()), purpose="fine-tune"))
         settings = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 1}}}
-        ask = dict(model="ftkit-phi-9m", training_file=file.id, method=settings)
+        ask = dict(model="ftkit-phi-11m", training_file=file.id, method=settings)
         job = timed("create", lambda: client.fine_tuning.jobs.create(**ask))
         talk = dict(messages=[{"role": "user", "content": "My parcel 5 is late"}], max_tokens=16)
         while job.status not in ("succeeded", "failed", "cancelled"):
             if len(took["poll"]) % 10 == 0:
-                timed("chat", lambda: client.chat.completions.create(model="ftkit-phi-9m", **talk))
+                timed("chat", lambda: client.chat.completions.create(model="ftkit-phi-11m", **talk))
             job = timed("poll", lambda: client.fine_tuning.jobs.retrieve(job.id))
             time.sleep(1)
         took["job"].append(time.perf_counter() - begun)

@@ -43,8 +43,8 @@ COURSE = (
     _lesson("01_openai", 35, "Fine-tune over the OpenAI API, without OpenAI", "Tinh chỉnh qua API của OpenAI mà không cần OpenAI"),
     _exercise("01_openai", 75, 5, "Your own data, over the OpenAI API", "Dữ liệu của chính bạn, qua API của OpenAI"),
     _lesson(
-        "02_lora", 50, "LoRA and QLoRA: teach a model a task by training 5 % of it",
-        "LoRA và QLoRA: dạy mô hình một việc mà chỉ huấn luyện 5 % của nó",
+        "02_lora", 50, "LoRA and QLoRA: teach a model a task by training 4 % of it",
+        "LoRA và QLoRA: dạy mô hình một việc mà chỉ huấn luyện 4 % của nó",
     ),
     _exercise("02_lora", 60, 5, "LoRA by hand, then for real", "LoRA: tự tính bằng tay, rồi làm thật"),
     _lesson(

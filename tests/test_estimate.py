@@ -27,7 +27,7 @@ def test_the_range_holds_what_a_real_tokenizer_counts(text):
 
     import ftkit
 
-    tokenizer = Tokenizer.from_file(str(Path(ftkit.__file__).parent / "models" / "phi-9m" / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(Path(ftkit.__file__).parent / "models" / "phi-11m" / "tokenizer.json"))
     counted = 20 * (4 + len(tokenizer.encode(text).ids) + 4 + len(tokenizer.encode("ok").ids) + 1)
     cost = estimate(rows(20, text), epochs=1)
     assert cost.tokens_low <= counted <= cost.tokens_high

@@ -107,7 +107,7 @@ def test_where_money_may_be_spent_a_limit_is_required_and_kept(monkeypatch):
 def test_the_kits_own_service_can_be_the_judge_if_not_a_good_one(tmp_path):
     service = local_service(tmp_path / "service")
     try:
-        found = judge(BEFORE, AFTER, service, model="ftkit-phi-9m", rows=3)
+        found = judge(BEFORE, AFTER, service, model="ftkit-phi-11m", rows=3)
     finally:
         service.close()
     assert len(found.firsts) == 3 and 0 <= found.unreadable <= 6

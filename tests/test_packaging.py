@@ -55,7 +55,7 @@ def test_the_version_is_written_once_or_alike():
 
 
 def test_everything_a_lesson_needs_is_package_data():
-    for name in ("models/phi-9m/model.safetensors", "models/phi-9m/README.md", "datasets/tickets_en.jsonl", "prices.json", "quizzes/00.toml"):
+    for name in ("models/phi-11m/model.safetensors", "models/phi-11m/README.md", "datasets/tickets_en.jsonl", "prices.json", "quizzes/00.toml"):
         assert (ROOT / "ftkit" / name).exists()
         assert any(Path(name).match(pattern) for pattern in PACKAGE_DATA), f"{name}: a wheel leaves it out"
 

@@ -116,6 +116,7 @@ def test_a_few_lucky_rows_are_no_evidence(test_rows):
         evaluate(Parrot("a", rows, lambda i: False), rows), evaluate(Parrot("b", rows, lambda i: True), rows)
     )["exact_match"]
     assert sure.p == 2 / 2**5 and sure.low > 0 and sure.verdict == "not enough evidence"
+    assert 2 <= sure.more_rows <= 20, "p 0.06 is nearly 0.05; the interval alone would say that no row is missing"
     assert change.p == 2 / 2**4 and change.verdict == "not enough evidence"
 
 

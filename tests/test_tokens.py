@@ -60,7 +60,7 @@ def test_a_models_encoding_is_that_of_its_base(model, encoding):
     assert tiktoken.encoding_name_for_model(base) == encoding, "tiktoken is the witness"
 
 
-@pytest.mark.parametrize("model", ["gpt-4.7", "gpt-4ox", "microsoft/phi-2", "phi-9m", "", "ft:"])
+@pytest.mark.parametrize("model", ["gpt-4.7", "gpt-4ox", "microsoft/phi-2", "phi-11m", "", "ft:"])
 def test_an_unknown_model_gets_no_encoding_rather_than_a_wrong_one(model):
     assert tokens.encoding_of(model) is None
 
@@ -115,11 +115,11 @@ def test_a_preference_counts_as_two_chats_and_a_pair_as_its_texts():
 def test_a_models_own_tokenizer_is_used(by):
     from tokenizers import Tokenizer
 
-    folder = Path(ft.__file__).parent / "models" / "phi-9m"
+    folder = Path(ft.__file__).parent / "models" / "phi-11m"
     witness = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    count, vocabulary = tokens.tokenizer(str(folder) if by == "folder" else "phi-9m")
+    count, vocabulary = tokens.tokenizer(str(folder) if by == "folder" else "phi-11m")
     assert [count(text) for text in TEXTS] == [len(witness.encode(text, add_special_tokens=False).ids) for text in TEXTS]
-    assert vocabulary == "the tokenizer of phi-9m"
+    assert vocabulary == "the tokenizer of phi-11m"
 
 
 def test_tokens_that_a_tokenizer_puts_around_a_text_are_not_counted(tmp_path):

@@ -173,7 +173,7 @@ def fresh_shapes(settings: AdapterSettings) -> dict[str, tuple[int, ...]]:
 @cache
 def base_linears() -> dict[str, tuple[int, int]]:
     """{module: (out, in)} of the embedded model's linear layers but the head, from its own file."""
-    path = Path(__file__).parents[1] / "models" / "phi-9m" / "model.safetensors"
+    path = Path(__file__).parents[1] / "models" / "phi-11m" / "model.safetensors"
     header, _ = read_header(path.read_bytes(), path.name)
     return {
         key.removesuffix(".weight"): shape

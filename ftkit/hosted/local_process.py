@@ -80,15 +80,20 @@ def stop_all() -> None:
 def _find(folder: Path) -> Service | None:
     """The service that another process runs on this folder, or None.
 
-    Its note of where it listens counts only while it holds its lock: the port of one that is gone may be a stranger's.
+    Its note of where it listens counts only while it holds its lock: the port of one that is gone may be a stranger's. One
+    whose parent is gone answers a moment longer and then ends, so it does not count either.
 
     Raises:
         EndpointError: it was started with a key of its own, which only the environment can tell.
     """
     if not _held(folder / "in-use.sqlite3"):
         return None
+    import psutil
+
     try:
         note = json.loads((folder / "service.json").read_text(encoding="utf-8"))
+        if note.get("parent") and not psutil.pid_exists(note["parent"]):
+            return None
         where = urlsplit(note["base_url"])
         socket.create_connection((where.hostname, where.port), timeout=1).close()  # it may be about to end
         kept = (folder / "key").read_text(encoding="utf-8").strip() if note["own_key"] else None

@@ -9,7 +9,7 @@ from ftkit.errors import DataError
 from ftkit.ranks import world_size
 from ftkit.run import Recipe, Run, require
 
-EMBEDDED = "ftkit-phi-9m"
+EMBEDDED = "ftkit-phi-11m"
 """The small model that ships with the kit; ``base=None`` means this one."""
 
 

@@ -216,7 +216,8 @@ def estimate(recipe: LoRA | FullFineTune, split, gpu: str | None = None) -> Trai
     rows = min(recipe.batch_size, len(lengths))
     tokens = sum(lengths) * recipe.epochs
     here = gpu is None
-    if here and not torch.cuda.is_available():
+    per_token = calibrate(recipe, lengths) if here else None
+    if here and not torch.cuda.is_available():  # after the calibration, which loads what a training needs
         dtype, besides = cpu_dtype(recipe), float(psutil.Process().memory_info().rss)
         room, device = psutil.virtual_memory().total, say("this CPU")
     else:
@@ -227,7 +228,6 @@ def estimate(recipe: LoRA | FullFineTune, split, gpu: str | None = None) -> Trai
         footprint(recipe, config, rows, round(length), dtype=dtype, besides=besides).total / GIB for length in (mean, longest)
     )
     if here:
-        per_token = calibrate(recipe, lengths)
         seconds = Range(0.85 * tokens * per_token, 1.3 * tokens * per_token)  # other programs come and go
     else:
         facts = known[gpu]

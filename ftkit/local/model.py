@@ -336,7 +336,7 @@ def _quantized(nf4: Nf4 | None, dtype: torch.dtype, device: str) -> dict:
 def resolve(base: str | os.PathLike | None) -> str:
     """What transformers should open for ``base``."""
     if base is None or str(base) == EMBEDDED:
-        return str(Path(__file__).parents[1] / "models" / "phi-9m")
+        return str(Path(__file__).parents[1] / "models" / "phi-11m")
     if Path(base).is_dir() and not (Path(base) / "config.json").exists():
         raise ModelError(f"{base}: this folder holds no model (config.json is missing)")
     return str(base)

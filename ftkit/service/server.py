@@ -54,7 +54,8 @@ def run_server(
         keys = Keys(key or own_key(root), learners)
         app = make_app(Store(root, PATIENCE), keys, list(dict.fromkeys([EMBEDDED, *bases])), limits)
 
-        note = json.dumps({"base_url": url, "own_key": key is None}) + "\n"
+        parent = os.getppid() if with_parent else None
+        note = json.dumps({"base_url": url, "own_key": key is None, "parent": parent}) + "\n"
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
         server = Server(config, root / WHERE, note, ready)
         if with_parent:

@@ -71,7 +71,7 @@ def test_the_tuned_model_answers_and_the_base_does_not(run):
     wanted = [row.answer for row in chats(6)]
     assert run.model.replies(prompts) == wanted
     base = run.recipe.base_model()
-    assert base.name == "ftkit-phi-9m"
+    assert base.name == "ftkit-phi-11m"
     assert base.replies(prompts, max_tokens=8) != wanted
 
 

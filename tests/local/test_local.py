@@ -136,7 +136,7 @@ def test_the_embedded_model_is_trained_in_fp32_on_every_cpu(monkeypatch):
     from ftkit.local.engine import cpu_dtype
 
     monkeypatch.setattr("ftkit.local.engine.cpu_has_bf16", lambda: True)
-    for recipe in (LoRA(), LoRA(base="ftkit-phi-9m"), QLoRA(base="microsoft/phi-2"), FullFineTune(base="microsoft/phi-2")):
+    for recipe in (LoRA(), LoRA(base="ftkit-phi-11m"), QLoRA(base="microsoft/phi-2"), FullFineTune(base="microsoft/phi-2")):
         assert cpu_dtype(recipe) == torch.float32
     assert cpu_dtype(LoRA(base="microsoft/phi-2")) == torch.bfloat16
 
@@ -300,7 +300,7 @@ def test_a_damaged_model_is_a_clear_error(tiny_phi, tmp_path):
 def test_a_missing_or_unfitting_adapter_is_a_clear_error(tuned, tmp_path):
     with pytest.raises(ModelError, match="no adapter here"):
         LocalModel.load(adapter=tmp_path)
-    with pytest.raises(ModelError, match="does not fit ftkit-phi-9m"):
+    with pytest.raises(ModelError, match="does not fit ftkit-phi-11m"):
         LocalModel.load(adapter=tuned.folder / "adapter")
 
 

@@ -23,23 +23,28 @@ TINY = PhiConfig(vocab_size=256, hidden_size=32, intermediate_size=64, num_hidde
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable. is deprecated:FutureWarning")
 @pytest.mark.parametrize(
-    ("method", "base", "gb", "off"),
+    ("method", "base", "gb"),
     [
-        ("LoRA", "microsoft/phi-2", 16.2, 0.2),
-        ("LoRA", "google/gemma-2b", 14.0, 0.2),
-        ("LoRA", "meta-llama/Llama-2-7b-hf", 25.6, 0.2),
-        ("QLoRA", "microsoft/phi-2", 3.4, 0.3),  # 0.9 GB above: the smaller the case, the more the fixed part weighs
-        ("QLoRA", "google/gemma-2b", 5.5, 0.2),
-        ("QLoRA", "meta-llama/Llama-2-7b-hf", 5.7, 0.2),
-        ("QLoRA", "33B", 24, 0.2),
-        ("QLoRA", "65B", 45, 0.2),
+        ("LoRA", "microsoft/phi-2", 16.2),
+        ("LoRA", "google/gemma-2b", 14.0),
+        ("LoRA", "meta-llama/Llama-2-7b-hf", 25.6),
+        ("QLoRA", "microsoft/phi-2", 3.4),
+        ("QLoRA", "google/gemma-2b", 5.5),
+        ("QLoRA", "meta-llama/Llama-2-7b-hf", 5.7),
+        ("QLoRA", "33B", 24),
+        ("QLoRA", "65B", 45),
     ],
 )
-def test_known_cases_come_out_near_what_is_known_of_them(method, base, gb, off):
-    """2,048 tokens, r=16, all linear layers, bf16; LoRA without checkpointing, QLoRA with; another engine than ours."""
+def test_known_cases_come_out_near_what_is_known_of_them(method, base, gb):
+    """2,048 tokens, r=16, all linear layers, bf16; LoRA without checkpointing, QLoRA with; another engine than ours.
+
+    The figures leave out what CUDA takes for itself: phi-2's QLoRA keeps 1.8 GB of weights, 0.4 of the adapter with its
+    optimiser, 0.4 of logits and 0.3 of checkpoints, which leaves half a gigabyte of the 3.4 for one layer's activations.
+    """
     config = LLAMAS[base] if base in LLAMAS else COURSE[base]()
-    needed = footprint(getattr(ft, method)(r=16), config, 1, 2048, checkpointing=method == "QLoRA", plain=True).total / 1e9
-    assert abs(needed / gb - 1) <= off, f"{needed:.1f} GB, known: {gb}"
+    recipe = getattr(ft, method)(r=16)
+    needed = footprint(recipe, config, 1, 2048, checkpointing=method == "QLoRA", plain=True, besides=0).total / 1e9
+    assert abs(needed / gb - 1) <= 0.1, f"{needed:.1f} GB, known: {gb}"
 
 
 def test_our_engine_needs_less_than_the_plain_forward_pass():

@@ -58,7 +58,7 @@ def tuned(client):
     """A job that has succeeded: 12 rows, 4 of them again for validation, trained until they are known."""
     train, val = upload(client, tickets()), upload(client, tickets(4), "val.jsonl")
     job = client.fine_tuning.jobs.create(
-        model="ftkit-phi-9m",
+        model="ftkit-phi-11m",
         training_file=train,
         validation_file=val,
         method=method(n_epochs=4),

@@ -20,10 +20,10 @@ def session() -> None:
     assert file.id in [one.id for one in client.files.list(purpose="fine-tune", order="asc", limit=100)]
     settings = {"n_epochs": 2, "batch_size": 4, "learning_rate_multiplier": "auto"}
     job = client.fine_tuning.jobs.create(
-        model="ftkit-phi-9m", training_file=file.id, suffix="old", seed=1, metadata={"file": file.id},
+        model="ftkit-phi-11m", training_file=file.id, suffix="old", seed=1, metadata={"file": file.id},
         method={"type": "supervised", "supervised": {"hyperparameters": settings}},
     )  # fmt: skip
-    deprecated = client.fine_tuning.jobs.create(model="ftkit-phi-9m", training_file=file.id, hyperparameters={"n_epochs": 50})
+    deprecated = client.fine_tuning.jobs.create(model="ftkit-phi-11m", training_file=file.id, hyperparameters={"n_epochs": 50})
     assert client.fine_tuning.jobs.cancel(deprecated.id).status == "cancelled"
     assert deprecated.id in [one.id for one in client.fine_tuning.jobs.list(limit=1)]
     while job.status not in ("succeeded", "failed", "cancelled"):
@@ -52,7 +52,7 @@ def session() -> None:
     for call, kind in [
         (lambda: client.models.retrieve("gpt-9"), openai.NotFoundError),
         (lambda: client.fine_tuning.jobs.retrieve("ftjob-9"), openai.NotFoundError),
-        (lambda: client.fine_tuning.jobs.create(model="ftkit-phi-9m", training_file="file-9"), openai.BadRequestError),
+        (lambda: client.fine_tuning.jobs.create(model="ftkit-phi-11m", training_file="file-9"), openai.BadRequestError),
         (lambda: openai.OpenAI(api_key="wrong").models.list(), openai.AuthenticationError),
     ]:
         try:

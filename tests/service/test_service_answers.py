@@ -48,7 +48,7 @@ def test_the_first_words_of_a_stream_are_sent_before_the_last_are_made():
 
 
 def test_greedy_answers_are_those_of_transformers(client):
-    settings = {"model": "ftkit-phi-9m", "messages": QUESTION, "temperature": 0, "max_tokens": 40}
+    settings = {"model": "ftkit-phi-11m", "messages": QUESTION, "temperature": 0, "max_tokens": 40}
     (wanted,) = LocalModel.load().complete([QUESTION], max_tokens=40)
     got = client.chat.completions.create(**settings)
     assert got.choices[0].message.content == wanted.text
@@ -59,7 +59,7 @@ def test_greedy_answers_are_those_of_transformers(client):
 def test_log_probabilities_are_those_of_the_models_scores(client):
     model = LocalModel.load()
     got = client.chat.completions.create(
-        model="ftkit-phi-9m", messages=QUESTION, temperature=0, max_tokens=1, logprobs=True, top_logprobs=3
+        model="ftkit-phi-11m", messages=QUESTION, temperature=0, max_tokens=1, logprobs=True, top_logprobs=3
     )
     (first,) = got.choices[0].logprobs.content
     text = model.tokenizer.apply_chat_template(QUESTION, tokenize=False, add_generation_prompt=True)
@@ -69,7 +69,7 @@ def test_log_probabilities_are_those_of_the_models_scores(client):
     assert first.logprob == pytest.approx(best.values[0].item(), abs=1e-4)
     assert [one.token for one in first.top_logprobs] == [model.tokenizer.decode([id]) for id in best.indices.tolist()]
     streamed = client.chat.completions.create(
-        model="ftkit-phi-9m", messages=QUESTION, temperature=0, max_tokens=5, logprobs=True, stream=True
+        model="ftkit-phi-11m", messages=QUESTION, temperature=0, max_tokens=5, logprobs=True, stream=True
     )
     told = [one for chunk in streamed if chunk.choices[0].logprobs for one in chunk.choices[0].logprobs.content]
     assert len(told) == 5 and told[0].logprob == pytest.approx(first.logprob, abs=1e-4)
@@ -103,7 +103,7 @@ def test_unfinished_text_holds_back_what_may_still_change():
 def test_a_client_that_leaves_in_the_middle_of_a_stream_leaves_nothing_behind(service, client):
     """The connection breaks off; the next answers come as if nothing had been."""
     host, _, port = service.base_url.removeprefix("http://").removesuffix("/v1").partition(":")
-    body = json.dumps({"model": "ftkit-phi-9m", "messages": QUESTION, "max_tokens": 900, "stream": True, "temperature": 2}).encode()
+    body = json.dumps({"model": "ftkit-phi-11m", "messages": QUESTION, "max_tokens": 900, "stream": True, "temperature": 2}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {service.key}\r\n"
     for _ in range(20):  # more than one key may have in the making at a time
         with socket.create_connection((host, int(port))) as connection:
@@ -113,7 +113,7 @@ def test_a_client_that_leaves_in_the_middle_of_a_stream_leaves_nothing_behind(se
     while True:
         answer = client.with_options(max_retries=0).chat.completions.with_raw_response
         try:
-            answer.create(model="ftkit-phi-9m", messages=QUESTION, max_tokens=5)
+            answer.create(model="ftkit-phi-11m", messages=QUESTION, max_tokens=5)
             break
         except Exception:  # 429 until the service has noticed that they are gone
             assert time.monotonic() < until

@@ -18,7 +18,7 @@ KILLS = 20
 def job_in(service) -> str:
     with service.client() as client:
         return client.fine_tuning.jobs.create(
-            model="ftkit-phi-9m",
+            model="ftkit-phi-11m",
             training_file=upload(client, tickets(24)),
             validation_file=upload(client, tickets(6)),
             method=method(n_epochs=40, batch_size=4),  # 240 steps, a checkpoint every 6

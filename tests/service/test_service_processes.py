@@ -50,7 +50,7 @@ def test_a_killed_service_leaves_no_worker_and_its_job_goes_on(tmp_path):
     service = local_service(tmp_path)
     with service.client() as client:
         job = client.fine_tuning.jobs.create(
-            model="ftkit-phi-9m", training_file=upload(client, tickets()), method=method(n_epochs=50, batch_size=1)
+            model="ftkit-phi-11m", training_file=upload(client, tickets()), method=method(n_epochs=50, batch_size=1)
         )
         wait_for_step(client, job.id)
     process = local_process.service(service.data_dir).process
@@ -79,7 +79,7 @@ def steps_of(client, job_id: str) -> list[int]:
 def test_a_killed_worker_is_replaced_and_the_job_goes_on(client, service):
     file = upload(client, tickets())
     job = client.fine_tuning.jobs.create(
-        model="ftkit-phi-9m", training_file=file, method=method(n_epochs=50, batch_size=1)
+        model="ftkit-phi-11m", training_file=file, method=method(n_epochs=50, batch_size=1)
     )
     wait_for_step(client, job.id)
     (worker,) = workers_of(local_process.service(service.data_dir).process.pid)
@@ -121,6 +121,24 @@ def test_a_killed_notebook_takes_service_and_worker_with_it(tmp_path):
         family = [service, *workers_of(service.pid)]
         notebook.kill()
         assert ended(family)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="stops a process as a busy machine would")
+def test_the_service_of_a_kernel_that_died_is_not_taken_for_one_that_stays(tmp_path):
+    """It still answers until it notices that its parent is gone; whoever trusted it would be refused a moment later."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(ftkit.__file__).parents[1])}
+    with subprocess.Popen(
+        [sys.executable, "-c", NOTEBOOK, str(tmp_path)], stdout=subprocess.PIPE, env=environment
+    ) as notebook:
+        service = psutil.Process(int(notebook.stdout.readline()))
+        assert local_process._find(tmp_path.resolve()).process is None
+        service.suspend()
+        notebook.kill()
+    try:
+        assert local_process._find(tmp_path.resolve()) is None
+    finally:
+        service.resume()
+    assert ended([service])
 
 
 def test_a_closed_service_is_gone_and_left_no_complaint_in_its_log(tmp_path):

@@ -9,11 +9,11 @@ QUESTION = [{"role": "user", "content": "My parcel 5 is late"}]
 
 
 def job(**more) -> dict:
-    return {"model": "ftkit-phi-9m", "training_file": "file-none"} | more
+    return {"model": "ftkit-phi-11m", "training_file": "file-none"} | more
 
 
 def talk(**more) -> dict:
-    return {"model": "ftkit-phi-9m", "messages": QUESTION} | more
+    return {"model": "ftkit-phi-11m", "messages": QUESTION} | more
 
 
 @pytest.mark.parametrize("path", ["/models", "/files", "/fine_tuning/jobs", "/nowhere"])
@@ -199,8 +199,8 @@ def test_a_file_with_another_purpose_trains_nothing(client, send):
 
 
 def test_the_base_cannot_be_deleted(send):
-    assert send("DELETE", "/models/ftkit-phi-9m").status == 403
-    assert send("GET", "/models/ftkit-phi-9m").status == 200
+    assert send("DELETE", "/models/ftkit-phi-11m").status == 403
+    assert send("GET", "/models/ftkit-phi-11m").status == 200
 
 
 def test_a_tuned_model_is_not_tuned_again_and_a_finished_job_not_cancelled(send, tuned):
@@ -212,7 +212,7 @@ def test_a_tuned_model_is_not_tuned_again_and_a_finished_job_not_cancelled(send,
 
 def test_an_answer_can_be_cut_repeated_and_drawn_again(client):
     def ask(**settings):
-        return client.chat.completions.create(model="ftkit-phi-9m", messages=QUESTION, **settings)
+        return client.chat.completions.create(model="ftkit-phi-11m", messages=QUESTION, **settings)
 
     plain = ask(temperature=0, max_tokens=12)
     assert plain.usage.completion_tokens <= 12
@@ -228,6 +228,6 @@ def test_an_answer_can_be_cut_repeated_and_drawn_again(client):
 
 def test_text_parts_are_read_like_text(client):
     parts = [{"role": "user", "content": [{"type": "text", "text": QUESTION[0]["content"]}]}]
-    settings = {"model": "ftkit-phi-9m", "temperature": 0, "max_tokens": 8}
+    settings = {"model": "ftkit-phi-11m", "temperature": 0, "max_tokens": 8}
     answers = [client.chat.completions.create(messages=messages, **settings) for messages in (QUESTION, parts)]
     assert answers[0].choices[0].message.content == answers[1].choices[0].message.content

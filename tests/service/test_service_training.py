@@ -25,7 +25,7 @@ SPEC_EVENT = {"object", "id", "created_at", "level", "message", "type", "data"}
 def test_a_tuned_model_answers_what_it_was_taught(client, tuned):
     """The base does not know these answers; after the job the tuned model does."""
     question = [{"role": "user", "content": "My parcel 99 is late"}]
-    names = {"base": "ftkit-phi-9m", "tuned": tuned.fine_tuned_model}
+    names = {"base": "ftkit-phi-11m", "tuned": tuned.fine_tuned_model}
     said = {
         which: client.chat.completions.create(model=name, messages=question, temperature=0).choices[0].message.content
         for which, name in names.items()
@@ -35,7 +35,7 @@ def test_a_tuned_model_answers_what_it_was_taught(client, tuned):
 
 
 def test_a_finished_job_says_all_it_should(tuned):
-    assert tuned.fine_tuned_model.startswith("ft:ftkit-phi-9m:local:ticket-desk:")
+    assert tuned.fine_tuned_model.startswith("ft:ftkit-phi-11m:local:ticket-desk:")
     assert tuned.hyperparameters.n_epochs == 4
     assert tuned.hyperparameters.batch_size == 4
     assert tuned.hyperparameters.learning_rate_multiplier == 1
@@ -98,7 +98,7 @@ def test_objects_have_the_recorded_keys_and_fit_the_clients_types(client, send, 
 
 def test_the_base_is_listed_first_and_the_tuned_model_after_it(client, tuned):
     names = [model.id for model in client.models.list()]
-    assert names[:2] == ["ftkit-phi-9m", "all-MiniLM-L6-v2"] and tuned.fine_tuned_model in names[2:]
+    assert names[:2] == ["ftkit-phi-11m", "all-MiniLM-L6-v2"] and tuned.fine_tuned_model in names[2:]
     assert client.models.retrieve(tuned.fine_tuned_model).owned_by == "local"
 
 
@@ -128,7 +128,7 @@ def test_every_bad_row_is_named_by_its_line_in_an_event(client):
     for line in range(10, 28):
         rows[line - 1] = {"messages": [{"role": "king", "content": "x"}]}
     rows[28] = chat("a", "b") | {"tools": [{"type": "function"}]}
-    job = client.fine_tuning.jobs.create(model="ftkit-phi-9m", training_file=upload(client, rows, "desk.jsonl"))
+    job = client.fine_tuning.jobs.create(model="ftkit-phi-11m", training_file=upload(client, rows, "desk.jsonl"))
     job = wait(client, job.id, "failed")
     assert job.error.message.splitlines()[-1] == "and 9 more faults"
     events = client.fine_tuning.jobs.list_events(job.id, limit=100).data[::-1]
@@ -174,7 +174,7 @@ def preferences(n: int = 12) -> list[dict]:
 
 def test_a_dpo_job_makes_the_better_answers_likelier(client):
     job = client.fine_tuning.jobs.create(
-        model="ftkit-phi-9m",
+        model="ftkit-phi-11m",
         training_file=upload(client, preferences()),
         validation_file=upload(client, preferences(4)),
         method={"type": "dpo", "dpo": {"hyperparameters": {"n_epochs": 2, "beta": 0.2}}},
@@ -191,7 +191,7 @@ def test_a_dpo_job_makes_the_better_answers_likelier(client):
 
 def test_a_dpo_job_on_conversations_fails_and_says_which_rows_it_wants(client):
     job = client.fine_tuning.jobs.create(
-        model="ftkit-phi-9m", training_file=upload(client, tickets(), "desk.jsonl"), method={"type": "dpo"}
+        model="ftkit-phi-11m", training_file=upload(client, tickets(), "desk.jsonl"), method={"type": "dpo"}
     )
     job = wait(client, job.id, "failed")
     assert job.error.message.startswith('desk.jsonl:1: want "input": {"messages": […]}')
@@ -200,7 +200,7 @@ def test_a_dpo_job_on_conversations_fails_and_says_which_rows_it_wants(client):
 def test_a_paused_job_stands_still_and_ends_as_if_it_never_had(client, service, tuned):
     """The same file, settings and seed as the fixture's job: the same adapter, bit for bit, and every step told once."""
     job = client.fine_tuning.jobs.create(
-        model="ftkit-phi-9m",
+        model="ftkit-phi-11m",
         training_file=tuned.training_file,
         validation_file=tuned.validation_file,
         method=method(n_epochs=4),
@@ -209,7 +209,7 @@ def test_a_paused_job_stands_still_and_ends_as_if_it_never_had(client, service, 
     wait_for_step(client, job.id)
     assert client.fine_tuning.jobs.pause(job.id).status == "paused"
     other = client.fine_tuning.jobs.create(
-        model="ftkit-phi-9m", training_file=tuned.training_file, method=method(n_epochs=1)
+        model="ftkit-phi-11m", training_file=tuned.training_file, method=method(n_epochs=1)
     )
     wait(client, other.id, "succeeded")  # the worker is free for others
     assert client.fine_tuning.jobs.retrieve(job.id).status == "paused"
@@ -236,7 +236,7 @@ def test_jobs_are_found_by_their_metadata(client, send, tuned):
 
 def test_a_file_stays_while_a_job_needs_it(client, send, tuned):
     file = upload(client, tickets())
-    job = client.fine_tuning.jobs.create(model="ftkit-phi-9m", training_file=file, method=method(n_epochs=50, batch_size=1))
+    job = client.fine_tuning.jobs.create(model="ftkit-phi-11m", training_file=file, method=method(n_epochs=50, batch_size=1))
     answer = send("DELETE", f"/files/{file}")
     assert (answer.status, answer.body["error"]["code"]) == (400, "file_in_use")
     client.fine_tuning.jobs.cancel(job.id)
@@ -246,7 +246,7 @@ def test_a_file_stays_while_a_job_needs_it(client, send, tuned):
 def test_a_bad_row_fails_the_job_and_is_named_by_its_line(client):
     rows = tickets()
     rows[6] = {"messages": [{"role": "user", "content": "and the answer?"}]}
-    job = client.fine_tuning.jobs.create(model="ftkit-phi-9m", training_file=upload(client, rows, "desk.jsonl"))
+    job = client.fine_tuning.jobs.create(model="ftkit-phi-11m", training_file=upload(client, rows, "desk.jsonl"))
     job = wait(client, job.id, "failed")
     assert (job.error.code, job.error.param) == ("invalid_training_file", "training_file")
     assert job.error.message.startswith("desk.jsonl:7: the last message is from 'user'")
@@ -258,21 +258,21 @@ def test_a_row_longer_than_the_model_reads_fails_the_job_and_is_named_by_its_lin
     """Only the tokenizer can tell, so this comes out once the job runs."""
     files = {name: upload(client, tickets()) for name in ("training_file", "validation_file")}
     files[param] = upload(client, tickets(11) + [chat("word " * 3000, "shipping")], "desk.jsonl")
-    job = client.fine_tuning.jobs.create(model="ftkit-phi-9m", **files)
+    job = client.fine_tuning.jobs.create(model="ftkit-phi-11m", **files)
     job = wait(client, job.id, "failed")
     assert (job.error.code, job.error.param) == (f"invalid_{param}", param)
     assert job.error.message.startswith("desk.jsonl:12: ")
 
 
 def test_fewer_than_ten_rows_fail_the_job(client):
-    job = client.fine_tuning.jobs.create(model="ftkit-phi-9m", training_file=upload(client, tickets(9)))
+    job = client.fine_tuning.jobs.create(model="ftkit-phi-11m", training_file=upload(client, tickets(9)))
     job = wait(client, job.id, "failed")
     assert (job.error.code, job.error.param) == ("invalid_n_examples", "training_file")
 
 
 def test_a_bad_validation_file_is_told_from_a_bad_training_file(client):
     job = client.fine_tuning.jobs.create(
-        model="ftkit-phi-9m",
+        model="ftkit-phi-11m",
         training_file=upload(client, tickets()),
         validation_file=upload(client, b"{}\n", "v.jsonl"),
     )
@@ -285,9 +285,9 @@ def test_a_running_job_can_be_cancelled_and_the_next_one_runs(client):
     """50 epochs of single rows are 600 steps; the cancel comes after the first."""
     file = upload(client, tickets())
     long = client.fine_tuning.jobs.create(
-        model="ftkit-phi-9m", training_file=file, hyperparameters={"n_epochs": 50, "batch_size": 1}
+        model="ftkit-phi-11m", training_file=file, hyperparameters={"n_epochs": 50, "batch_size": 1}
     )
-    waiting = client.fine_tuning.jobs.create(model="ftkit-phi-9m", training_file=file, method=method(n_epochs=1))
+    waiting = client.fine_tuning.jobs.create(model="ftkit-phi-11m", training_file=file, method=method(n_epochs=1))
     wait_for_step(client, long.id)
     assert client.fine_tuning.jobs.retrieve(waiting.id).status == "queued"
     assert client.fine_tuning.jobs.cancel(long.id).status == "cancelled"
@@ -303,20 +303,20 @@ def test_a_running_job_can_be_cancelled_and_the_next_one_runs(client):
 def test_a_queued_job_that_is_cancelled_never_starts(client):
     file = upload(client, tickets())
     first = client.fine_tuning.jobs.create(
-        model="ftkit-phi-9m", training_file=file, method=method(n_epochs=50, batch_size=1)
+        model="ftkit-phi-11m", training_file=file, method=method(n_epochs=50, batch_size=1)
     )
-    second = client.fine_tuning.jobs.create(model="ftkit-phi-9m", training_file=file)
+    second = client.fine_tuning.jobs.create(model="ftkit-phi-11m", training_file=file)
     wait_for_step(client, first.id)
     client.fine_tuning.jobs.cancel(second.id)
     client.fine_tuning.jobs.cancel(first.id)
-    third = client.fine_tuning.jobs.create(model="ftkit-phi-9m", training_file=file, method=method(n_epochs=1))
+    third = client.fine_tuning.jobs.create(model="ftkit-phi-11m", training_file=file, method=method(n_epochs=1))
     wait(client, third.id, "succeeded")
     told = [event.message for event in client.fine_tuning.jobs.list_events(second.id)]
     assert told[0] == "The job was cancelled" and "Fine-tuning job started" not in told
 
 
 def test_auto_is_settled_once_the_rows_are_known(client):
-    job = client.fine_tuning.jobs.create(model="ftkit-phi-9m", training_file=upload(client, tickets(12)))
+    job = client.fine_tuning.jobs.create(model="ftkit-phi-11m", training_file=upload(client, tickets(12)))
     assert job.hyperparameters.n_epochs == "auto"
     job = wait(client, job.id, "queued", "running")
     client.fine_tuning.jobs.cancel(job.id)
@@ -335,7 +335,7 @@ def test_lists_come_newest_first_and_page_by_page(client, tuned, what):
 
 def test_a_deleted_model_is_gone_from_the_list_and_from_the_disk(client, service, send):
     job = client.fine_tuning.jobs.create(
-        model="ftkit-phi-9m", training_file=upload(client, tickets()), method=method(n_epochs=1)
+        model="ftkit-phi-11m", training_file=upload(client, tickets()), method=method(n_epochs=1)
     )
     name = wait(client, job.id, "succeeded").fine_tuned_model
     adapter = Path(service.data_dir, "runs", job.id, "adapter")
@@ -349,7 +349,7 @@ def test_a_deleted_model_is_gone_from_the_list_and_from_the_disk(client, service
 def test_many_clients_at_once_do_not_get_in_each_others_way(client, service):
     """While a job writes a step every few milliseconds: no request fails, no row is lost."""
     job = client.fine_tuning.jobs.create(
-        model="ftkit-phi-9m", training_file=upload(client, tickets()), method=method(n_epochs=50, batch_size=1)
+        model="ftkit-phi-11m", training_file=upload(client, tickets()), method=method(n_epochs=50, batch_size=1)
     )
     wait_for_step(client, job.id)
 
