@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -26,6 +28,14 @@ service = local_service(sys.argv[1])
 print(local_process.service(service.data_dir).process.pid, flush=True)
 time.sleep(60)
 """
+
+
+@contextmanager
+def kernel_with_service(folder: Path) -> Iterator[tuple[subprocess.Popen, psutil.Process]]:
+    """A process that is to its service what a notebook's kernel is, and the service."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(ftkit.__file__).parents[1])}
+    with subprocess.Popen([sys.executable, "-c", NOTEBOOK, str(folder)], stdout=subprocess.PIPE, env=environment) as kernel:
+        yield kernel, psutil.Process(int(kernel.stdout.readline()))
 
 
 def ended(processes: list[psutil.Process], seconds: float = 10) -> bool:
@@ -113,11 +123,7 @@ def test_a_job_that_kills_every_worker_fails_in_the_end(tmp_path):
 
 
 def test_a_killed_notebook_takes_service_and_worker_with_it(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(Path(ftkit.__file__).parents[1])}
-    with subprocess.Popen(
-        [sys.executable, "-c", NOTEBOOK, str(tmp_path)], stdout=subprocess.PIPE, env=environment
-    ) as notebook:
-        service = psutil.Process(int(notebook.stdout.readline()))
+    with kernel_with_service(tmp_path) as (notebook, service):
         family = [service, *workers_of(service.pid)]
         notebook.kill()
         assert ended(family)
@@ -126,11 +132,7 @@ def test_a_killed_notebook_takes_service_and_worker_with_it(tmp_path):
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="stops a process as a busy machine would")
 def test_the_service_of_a_kernel_that_died_is_not_taken_for_one_that_stays(tmp_path):
     """It still answers until it notices that its parent is gone; whoever trusted it would be refused a moment later."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(ftkit.__file__).parents[1])}
-    with subprocess.Popen(
-        [sys.executable, "-c", NOTEBOOK, str(tmp_path)], stdout=subprocess.PIPE, env=environment
-    ) as notebook:
-        service = psutil.Process(int(notebook.stdout.readline()))
+    with kernel_with_service(tmp_path) as (notebook, service):
         assert local_process._find(tmp_path.resolve()).process is None
         service.suspend()
         notebook.kill()
