@@ -317,6 +317,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=int, default=500, help="steps between checkpoints with held-out losses")
     options = parser.parse_args()
+    if not 0 < options.meaning_rows < 1:
+        parser.error(f"--meaning-rows: want a share between 0 and 1, the other rows hold text; got {options.meaning_rows}")
 
     begun = time.perf_counter()
     device = "cuda" if torch.cuda.is_available() else "cpu"
