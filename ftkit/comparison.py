@@ -55,12 +55,8 @@ class Difference:
     @property
     def more_rows(self) -> int | None:
         """How many more test rows a true change of the size seen would take to show; None where it is out of reach."""
-        if self.verdict != "not enough evidence":
-            return None
-        low, high = self.low, self.high
-        if low > 0 or high < 0:  # only the test is unsure: as wide as its p says
-            low, high = stats.interval_of_p(self.change, self.p)
-        return stats.more_rows(self.rows, self.change, low, high)
+        unsure = self.verdict == "not enough evidence"
+        return stats.more_rows(self.rows, self.change, self.low, self.high, self.p) if unsure else None
 
     @property
     def words(self) -> str:

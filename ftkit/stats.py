@@ -118,24 +118,19 @@ def rows_needed(n: int, change: float, low: float, high: float) -> int | None:
     return ceil(n * (ratio * (high - low) / 2 / abs(change)) ** 2)
 
 
-def more_rows(n: int, change: float, low: float, high: float) -> int | None:
+def more_rows(n: int, change: float, low: float, high: float, p: float = 1.0) -> int | None:
     """How many rows beside these n it takes; None where there is nothing to see, or not within `OUT_OF_REACH` times as many.
 
-    >>> more_rows(100, 0.05, -0.05, 0.15), more_rows(100, 0.001, -0.05, 0.05)
-    (718, None)
+    Where the interval leaves out zero, it is the test that is unsure: the interval is then taken as wide as its ``p`` says.
+
+    >>> more_rows(100, 0.05, -0.05, 0.15), more_rows(100, 0.001, -0.05, 0.05), more_rows(5, 1.0, 0.5, 1.0, p=0.0625)
+    (718, None, 7)
     """
+    if low > 0 or high < 0:
+        half = abs(change) * _z(CONFIDENCE) / _z(1 - p) if p < 1 else inf
+        low, high = change - half, change + half
     needed = rows_needed(n, change, low, high) if isfinite(high) else None
     return None if needed is None or needed > OUT_OF_REACH * n else max(1, needed - n)
-
-
-def interval_of_p(change: float, p: float) -> tuple[float, float]:
-    """The 95 % interval around a change whose two-sided p is p, were it normal.
-
-    >>> [round(bound, 3) for bound in interval_of_p(0.05, 0.05)]
-    [0.0, 0.1]
-    """
-    half = abs(change) * _z(CONFIDENCE) / _z(1 - p) if p < 1 else inf
-    return change - half, change + half
 
 
 def bootstrap(statistic: Callable, n: int, seed: int = 0) -> tuple[float, float]:

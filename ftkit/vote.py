@@ -91,7 +91,7 @@ class Tally:
             return say(f"{self.after} is preferred")
         if sure and rate.high < 0.5:
             return say(f"{self.before} is preferred")
-        more = stats.more_rows(len(self.rows), rate.value - 0.5, rate.low, rate.high)
+        more = stats.more_rows(len(self.rows), rate.value - 0.5, rate.low - 0.5, rate.high - 0.5, self.p)
         if more is None:
             return say("not enough evidence: they are liked about equally so far")
         return say(f"not enough evidence: a preference of this size needs about {more:,} more rows")

@@ -106,6 +106,8 @@ def test_a_preference_within_the_noise_says_how_many_rows_it_would_take():
     found = Tally("base", "tuned", tuple(votes("aaaaaabbbb")))
     assert "not enough evidence: a preference of this size needs about" in found.words
     assert "about equally" in Tally("base", "tuned", tuple(votes("aabb"))).words
+    unanimous = Tally("base", "tuned", tuple(votes("aaaaa")))  # an interval above one half, but p is 2/2^5
+    assert "needs about 7 more rows" in unanimous.words
     with pytest.raises(DataError, match="no votes yet"):
         Tally("base", "tuned", ()).win_rate
 
