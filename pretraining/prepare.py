@@ -25,6 +25,7 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 sys.path.insert(0, str(Path(__file__).parent))
+import desk
 import grounded
 import tasks
 
@@ -67,10 +68,12 @@ def raw_documents(source: dict, text: Path) -> Iterator[str]:
 
 
 def generated(source: dict, text: Path) -> Iterator[Document]:
-    """Chats without end, made by rule (tasks.py), from real text, or from labelled questions (grounded.py)."""
+    """Chats without end, made by rule (tasks.py, desk.py), from real text, or from labelled questions (grounded.py)."""
     match source["maker"]:
         case "tasks":
             return tasks.conversations(source["language"], seed=1)
+        case "desk":
+            return desk.conversations(source["language"], seed=1)
         case "wishes":
             lines = "".join(raw_documents(source, text)).splitlines()
             return grounded.wishes([json.loads(line) for line in lines], seed=1)
@@ -170,7 +173,7 @@ def main() -> None:
     parser.add_argument("text", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--rows", type=int, default=20_000, help="at most so many rows of 256 a source")
-    parser.add_argument("--stage", default="share", choices=("share", "focus", "close"), help="the stage to prepare for")
+    parser.add_argument("--stage", default="share", choices=("share", "focus", "close", "desk"), help="the stage to prepare for")
     parser.add_argument("--only", nargs="*", help="make the rows of these sources again, with the tokenizer there is")
     parser.add_argument("--last", action="store_true", help="a source's last documents first, which a stage before has not read")
     options = parser.parse_args()

@@ -302,7 +302,7 @@ def main() -> None:
     parser.add_argument("--run", default="run", help="name of the folder in WORK for checkpoint and log")
     parser.add_argument("--size", choices=SIZES, default="9m")
     parser.add_argument("--start", type=Path, help="folder of a model to start from, instead of random weights")
-    parser.add_argument("--stage", default="share", help="whose shares of the sources: share (then decay), focus, settle, things, lists, close")
+    parser.add_argument("--stage", default="share", help="whose shares of the sources: share (then decay), focus, settle, things, lists, close, desk")
     parser.add_argument("--meaning", type=float, default=0.0, help="weight of the second objective (meaning.py)")
     parser.add_argument("--meaning-rows", type=float, default=0.625, help="share of the rows that are for it")
     parser.add_argument("--others", type=float, default=1.0, help="weight in the loss of tokens that no assistant says")

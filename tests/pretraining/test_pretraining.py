@@ -125,7 +125,7 @@ def test_the_sources_shares_add_up_and_every_file_has_a_hash_and_a_licence():
     import prepare
 
     sources = prepare.manifest()
-    for share in ("share", "decay", "focus", "settle", "things", "lists", "close"):  # the mix divides by the sum
+    for share in ("share", "decay", "focus", "settle", "things", "lists", "close", "desk"):  # the mix divides by the sum
         assert math.isclose(sum(source.get(share, 0) for source in sources), 1.0, abs_tol=0.01)
     for source in sources:
         assert source["licence"] and source["from"]
