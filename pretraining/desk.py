@@ -19,9 +19,7 @@ from tasks import Chat, lay_out
 
 @cache
 def wordings(language: str) -> dict:
-    found = tomllib.loads(Path(__file__).with_name(f"desk_{language}.toml").read_text(encoding="utf-8"))
-    found["topics"] = {name: tasks._lists(topic) for name, topic in found["topics"].items()}
-    return tasks._lists({name: value for name, value in found.items() if name != "topics"}) | {"topics": found["topics"]}
+    return tasks._lists(tomllib.loads(Path(__file__).with_name(f"desk_{language}.toml").read_text(encoding="utf-8")))
 
 
 def conversations(language: str, seed: int) -> Iterator[Chat]:
@@ -60,14 +58,15 @@ def labelled(rng: random.Random, w: dict, base: dict, topic: str) -> tuple[str, 
     """(the topic's label in this chat, all the labels that are offered); its first label if none is offered."""
     if rng.random() < 0.4:
         return w["topics"][topic]["labels"][0], ""
-    topics = rng.sample(list(w["topics"]), rng.choice([3, 4, 5, 6, 7, 8, 8]))
-    topics = topics if topic in topics else [topic, *topics[1:]]
+    others = [one for one in w["topics"] if one != topic]
+    topics = [topic, *rng.sample(others, rng.choice([2, 3, 4, 5, 6, 7, 7]))]
+    rng.shuffle(topics)
     style = rng.choice([str, str, str, str.capitalize, str.upper, lambda name: name.replace(" ", "_")])
     names = {one: style(rng.choice(w["topics"][one]["labels"])) for one in topics}
     if rng.random() < 0.15:
         signs = rng.choice(["ABCDEFGH", "12345678"])
         return signs[topics.index(topic)], ", ".join(f"{sign} = {names[one]}" for sign, one in zip(signs, topics, strict=False))
-    return names[topic], tasks.either(rng, base, rng.sample(list(names.values()), len(names)))
+    return names[topic], tasks.either(rng, base, list(names.values()))
 
 
 def message(rng: random.Random, w: dict, base: dict, language: str, topic: str) -> tuple[str, dict]:

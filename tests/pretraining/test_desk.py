@@ -54,6 +54,21 @@ def test_a_label_belongs_to_one_topic_and_the_one_asked_for_is_that_of_the_messa
             assert own.lower().replace("_", " ") in w["topics"][topic]["labels"]
 
 
+def test_the_place_of_a_label_in_the_list_does_not_give_it_away():
+    w, base, rng = desk.wordings("en"), desk.tasks.words("en"), desk.random.Random(0)
+    asked = [desk.labelled(rng, w, base, topic) for topic in w["topics"] for _ in range(2500)]
+    signs = [sign for sign, listed in asked if " = " in listed]
+    first = sum(sign in "A1" for sign in signs) / len(signs)
+    assert len(signs) > 1000 and 0.15 < first < 0.25  # the mean of 1/3 to 1/8 with 1/8 twice is 0.19
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_key_is_asked_for_twice_in_a_record(language):
+    w = desk.wordings(language)
+    keys = [key for name in ("about", "thing_key", "number_key", "hurry_key") for key in w[name]]
+    assert len(keys) == len(set(keys))
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_neither_the_lessons_labels_nor_their_keys_nor_their_instruction_occur(language):
     lesson = tickets(language)["queues"]
