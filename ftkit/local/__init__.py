@@ -24,7 +24,7 @@ class _Local(Recipe):
     batch_size: int = 4
     """Rows per optimiser step, shared by all processes that train together."""
     learning_rate: float = 1e-3
-    """The peak."""
+    """The peak. The optimiser is AdamW with β₁ = 0.9, β₂ = 0.95, without weight decay."""
     warmup: float = 0.05
     """Share of the steps in which the learning rate rises; afterwards it falls along a cosine."""
     max_length: int = 512

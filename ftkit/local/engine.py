@@ -235,6 +235,7 @@ def arguments(recipe: LoRA | FullFineTune, rows: int, evaluate: bool, folder: Pa
         bf16=bf16 and not isinstance(recipe, LoRA),
         fp16=on_gpu and not bf16,
         optim="adamw_torch_fused",
+        adam_beta2=0.95,  # looks back over some 20 steps; the usual 0.999 over 1,000, as many as a short run has
         dataloader_pin_memory=on_gpu,
         disable_tqdm=True,
         report_to=[],

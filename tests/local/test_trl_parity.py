@@ -52,7 +52,7 @@ def by_trl(base: str, split: Split, folder: Path) -> list[dict]:
         args=SFTConfig(
             output_dir=str(folder), seed=SETTINGS["seed"], num_train_epochs=SETTINGS["epochs"],
             per_device_train_batch_size=SETTINGS["batch_size"], learning_rate=SETTINGS["learning_rate"],
-            lr_scheduler_type="cosine", warmup_steps=math.ceil(SETTINGS["warmup"] * steps), max_length=512,
+            adam_beta2=0.95, lr_scheduler_type="cosine", warmup_steps=math.ceil(SETTINGS["warmup"] * steps), max_length=512,
             logging_steps=1, save_strategy="no", report_to=[], disable_tqdm=True, use_cpu=True, bf16=False,
             gradient_checkpointing=False, dataloader_pin_memory=False, completion_only_loss=True,
         ),

@@ -323,6 +323,35 @@ def test_a_word_known_after_a_space_gets_a_token_without_it_and_no_text_is_read_
     assert torch.allclose(table[new.token_to_id("sings")], table[new.token_to_id("Ġsings")] + shift, atol=1e-4)
 
 
+def test_the_mean_of_models_is_the_mean_of_their_weights_and_models_that_have_none_are_refused(work, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    pretrain(work, "averaged", 2048)
+    folders = [tmp_path / name for name in ("one", "two", "mean")]
+    subprocess.run([sys.executable, ROOT / "pretraining" / "export.py", work, folders[0], "--run", "averaged", "--size", "tiny"], check=True)
+    other = AutoModelForCausalLM.from_pretrained(folders[0])
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter += torch.randn_like(parameter)
+    other.save_pretrained(folders[1])
+    AutoTokenizer.from_pretrained(folders[0]).save_pretrained(folders[1])
+
+    def average(*names):
+        return subprocess.run([sys.executable, ROOT / "pretraining" / "average.py", *names], capture_output=True, text=True)
+
+    assert average(folders[2], *folders[:2]).returncode == 0
+    one, two, mean = (AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict() for folder in folders)
+    for name in one:
+        assert torch.equal(mean[name], ((one[name] + two[name]) / 2).half().float()), name
+    again = average(folders[2], *folders[:2])
+    assert again.returncode and "exists" in again.stderr
+    tokenizer = AutoTokenizer.from_pretrained(folders[1])
+    tokenizer.add_tokens(["quokka"])
+    tokenizer.save_pretrained(folders[1])
+    refused = average(tmp_path / "none", *folders[:2])
+    assert refused.returncode and "another vocabulary" in refused.stderr and not (tmp_path / "none").exists()
+
+
 def test_muon_takes_torchs_own_steps():
     from train import Muon
 
