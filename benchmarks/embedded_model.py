@@ -10,6 +10,7 @@ regression on TF-IDF of words and letters, which knows no language at all.
 
 import argparse
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -84,6 +85,7 @@ def trained(arm: str, name: str, base: str | None, seed: int, folder: Path):
             recipe = ft.FullFineTune(base=base, epochs=epochs, seed=seed)
         case _:
             recipe = ft.LoRA(base=random_base(folder / "random") if arm == "random-base" else base, epochs=epochs, seed=seed)
+    shutil.rmtree(folder / f"{name}-{arm}-{seed}", ignore_errors=True)  # of a benchmark that was stopped in the middle of it
     start = time.perf_counter()
     run = recipe.train(split, folder=folder / f"{name}-{arm}-{seed}")
     return run.model, time.perf_counter() - start
