@@ -48,8 +48,8 @@ def q4(names):
     assert status == "succeeded", f"The run is {say(status)}; train to the end."
     gain = after.scores["json_fields"].value - before.scores["json_fields"].value
     assert recipe.seed != 0, "Set seed to a number of your own, so that your weights are yours."
-    assert gain >= 0.1, f"Your adapter gains {gain:.2f} in json_fields; the first points begin at 0.10. Train on more rows."
-    reach = max(band for band in (0.10, 0.20, 0.35, 0.45) if gain >= band)
+    assert gain >= 0.2, f"Your adapter gains {gain:.2f} in json_fields; the first points begin at 0.20. Train on more rows."
+    reach = max(band for band in (0.20, 0.30, 0.40, 0.46) if gain >= band)
     return f"On your 60 messages it gains {gain:.2f}, which reaches the band from {reach:.2f}. Hidden messages decide."
 
 
